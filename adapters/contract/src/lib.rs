@@ -1,0 +1,40 @@
+//! What an adapter is.
+//!
+//! A *record* is one message of a source, shaped once, on arrival, into the JSON fragment the function will see. Its
+//! bytes are never touched again: an event is fragments joined.
+//!
+//! A source is one of two things, and the difference is how it is settled:
+//!
+//! * a [`Queue`] (SQS, RabbitMQ, ActiveMQ) is settled item by item, in any order;
+//! * a [`Log`] (Kafka, Kinesis, DynamoDB, DocumentDB) is settled from the head of each partition.
+//!
+//! A [`Shape`] is the pure half of an adapter: it joins fragments to an event and says which record an identifier in a
+//! partial batch response names.
+//!
+//! Invariants every adapter keeps: a record is handed over at most once per receipt (queue) or per epoch (log); within a
+//! partition records come in order; nothing is settled that the engine did not ask to be settled.
+
+mod error;
+mod log;
+mod queue;
+mod record;
+mod shape;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "conformance")]
+pub mod memory;
+
+pub use error::{Error, Kind};
+pub use log::{Arrival, Log};
+pub use queue::{Queue, Refused};
+pub use record::{Partition, Place, Position, Reason, Record};
+pub use shape::Shape;
+
+/// Where records come from: the engine's one branch.
+pub enum Source {
+    /// Settled item by item.
+    Queue(Box<dyn Queue>),
+    /// Settled from the head of each partition.
+    Log(Box<dyn Log>),
+}

@@ -1,0 +1,1 @@
+//! In-memory sources, proved by the conformance suite like the real ones.

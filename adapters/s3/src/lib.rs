@@ -1,0 +1,3 @@
+//! TODO
+mod config;
+pub use config::*;
