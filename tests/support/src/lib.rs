@@ -9,8 +9,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub mod klr;
 pub mod python;
 pub mod servers;
+pub mod sink;
 
 /// The reference fixtures, read where they lie: `KLR_FIXTURES`, else `../shared/fixtures` beside the workspace.
 pub fn fixtures() -> Option<PathBuf> {

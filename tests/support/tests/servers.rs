@@ -1,5 +1,7 @@
 //! The servers start, answer, restart, and are gone with their owner.
 
+#![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod process;
 mod sqs;
 
 pub use kafka::{Kafka, Options};
+pub(crate) use process::free_ports;
 pub use sqs::{ElasticMq, Moto};
 
 /// Says loudly that a test cannot run here; under `CI=true` panics instead.
