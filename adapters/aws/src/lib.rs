@@ -1,1 +1,15 @@
-#![allow(missing_docs)]
+//! What every AWS adapter needs: who we are, where to call, how often to try, what an answer means.
+//!
+//! Credentials, regions and endpoints come from where the AWS command line takes them. One thing is added: a client that
+//! is pointed at another endpoint and finds no credentials gets made-up ones, because an emulator on a laptop has no
+//! secrets and should need none.
+
+mod arn;
+mod config;
+mod error;
+mod secret;
+
+pub use arn::{Arn, NotAnArn};
+pub use config::{config, overridden};
+pub use error::{NO_QUEUE, failure};
+pub use secret::{secret, secret_at};

@@ -26,7 +26,8 @@ pub trait Queue: Send + Sync {
     /// An implementation may answer fewer than `max` (SQS gives 10 at most) and clamps `wait` to what its service allows.
     /// An empty answer is no error. The engine never cancels this call: a message on its way would stay hidden. A FIFO
     /// queue repeats a receive whose answer was lost in a way that hands out the same messages.
-    async fn receive(&self, max: usize, wait: Duration, hide: Option<Duration>) -> Result<Vec<Record>, Error>;
+    async fn receive(&self, max: usize, wait: Duration, hide: Option<Duration>)
+    -> Result<Vec<Record>, Error>;
 
     /// Delete. Idempotent; answers what could not be deleted, item by item. `Err` means nothing is known about any of
     /// them. An empty slice is a no-op. May overlap a receive. Any number of items: the implementation splits.

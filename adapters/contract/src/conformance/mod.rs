@@ -1,1 +1,3 @@
 //! One suite for all adapters.
+
+pub mod queue;

@@ -1,1 +1,3 @@
 //! In-memory sources, proved by the conformance suite like the real ones.
+
+pub mod queue;
