@@ -73,7 +73,11 @@ pub async fn fifo(harness: &dyn Harness) {
 async fn visibility_is_the_queues_own(harness: &dyn Harness) {
     for own in [SHORT, LONG] {
         let subject = harness.create(own).await;
-        assert_eq!(subject.queue().visibility().await.unwrap(), Some(own), "visibility is the queue's own");
+        assert_eq!(
+            subject.queue().visibility().await.expect("an answer"),
+            Some(own),
+            "visibility is the queue's own"
+        );
     }
 }
 
@@ -81,7 +85,7 @@ async fn an_empty_receive_is_no_error_and_ends(harness: &dyn Harness) {
     let subject = harness.create(LONG).await;
     for wait in [Duration::ZERO, BRIEF] {
         let start = Instant::now();
-        let records = subject.queue().receive(10, wait, None).await.unwrap();
+        let records = receive(&*subject, 10, wait).await;
         assert!(records.is_empty(), "an empty queue gives nothing");
         assert!(start.elapsed() < wait + 5 * BRIEF, "a receive waits at most as long as it was told");
     }
@@ -94,7 +98,7 @@ async fn every_item_comes_once_while_hidden(harness: &dyn Harness) {
     }
     let mut seen = Vec::new();
     for max in [1, 3].into_iter().chain(std::iter::repeat_n(100, 20)) {
-        let records = subject.queue().receive(max, BRIEF, None).await.unwrap();
+        let records = receive(&*subject, max, BRIEF).await;
         assert!(records.len() <= max, "never more than asked for");
         seen.extend(records);
         if seen.len() >= 25 {
@@ -107,10 +111,7 @@ async fn every_item_comes_once_while_hidden(harness: &dyn Harness) {
     let bodies: BTreeSet<_> =
         (0..25).filter(|n| seen.iter().any(|record| holds(record, &body(*n)))).collect();
     assert_eq!(bodies.len(), 25, "the fragment holds the body");
-    assert!(
-        subject.queue().receive(10, Duration::ZERO, None).await.unwrap().is_empty(),
-        "received is hidden"
-    );
+    assert!(receive(&*subject, 10, Duration::ZERO).await.is_empty(), "received is hidden");
 }
 
 async fn a_waiting_receive_is_woken(harness: &dyn Harness) {
@@ -122,17 +123,17 @@ async fn a_waiting_receive_is_woken(harness: &dyn Harness) {
         subject.send(&body(1), None).await;
     };
     let (records, ()) = tokio::join!(receive, send);
-    assert_eq!(records.unwrap().len(), 1, "a waiting receive gets what arrives");
+    assert_eq!(records.expect("an answer").len(), 1, "a waiting receive gets what arrives");
     assert!(start.elapsed() < Duration::from_secs(10), "and does not wait on for more");
 }
 
 async fn an_item_left_alone_comes_back(harness: &dyn Harness) {
     let subject = harness.create(SHORT).await;
     subject.send(&body(1), None).await;
-    let first = one(subject.queue().receive(1, BRIEF, None).await.unwrap());
-    let early = subject.queue().receive(1, Duration::ZERO, None).await.unwrap();
+    let first = one(receive(&*subject, 1, BRIEF).await);
+    let early = receive(&*subject, 1, Duration::ZERO).await;
     assert!(early.is_empty(), "hidden for the queue's own time");
-    let second = one(subject.queue().receive(1, 4 * SHORT, None).await.unwrap());
+    let second = one(receive(&*subject, 1, 4 * SHORT).await);
     assert_eq!(id(&first), id(&second), "the id is stable over redeliveries");
     assert_ne!(first.place, second.place, "the receipt is good for one receive only");
     accepted(subject.as_ref(), &[second.place]).await;
@@ -144,12 +145,12 @@ async fn hide_wins_over_the_queues_own_time(harness: &dyn Harness) {
     subject.send(&body(1), None).await;
     // A part of a second must not be cut off: hidden a little longer is safe, shorter is not.
     let hide = Duration::from_millis(1500);
-    let first = one(subject.queue().receive(1, BRIEF, Some(hide)).await.unwrap());
+    let first = one(subject.queue().receive(1, BRIEF, Some(hide)).await.expect("an answer"));
     let start = Instant::now();
-    let second = one(subject.queue().receive(1, 5 * SHORT, None).await.unwrap());
+    let second = one(receive(&*subject, 1, 5 * SHORT).await);
     assert_eq!(id(&first), id(&second), "hidden for as long as the receive said");
     assert!(start.elapsed() + Duration::from_millis(200) > hide, "not for less");
-    let third = subject.queue().receive(1, 3 * BRIEF, None).await.unwrap();
+    let third = receive(&*subject, 1, 3 * BRIEF).await;
     assert!(third.is_empty(), "without a word from the receive the queue's own time counts");
 }
 
@@ -163,14 +164,14 @@ async fn deleted_items_stay_away(harness: &dyn Harness) {
     assert_eq!(subject.count().await, 25, "an empty slice deletes nothing");
     accepted(subject.as_ref(), &places(&records)).await;
     assert_eq!(subject.count().await, 0, "any number of items is deleted");
-    let late = subject.queue().receive(10, SHORT * 4, None).await.unwrap();
+    let late = receive(&*subject, 10, SHORT * 4).await;
     assert!(late.is_empty(), "a deleted item does not come back");
 }
 
 async fn deleting_is_idempotent(harness: &dyn Harness) {
     let subject = harness.create(LONG).await;
     subject.send(&body(1), None).await;
-    let place = one(subject.queue().receive(1, BRIEF, None).await.unwrap()).place;
+    let place = one(receive(&*subject, 1, BRIEF).await).place;
     // Two copies in one call: what a queue without order may hand us, and what an index by id would trip over.
     accepted(subject.as_ref(), &[place.clone(), place.clone()]).await;
     accepted(subject.as_ref(), &[place]).await;
@@ -186,7 +187,7 @@ async fn refusals_name_their_index(harness: &dyn Harness) {
     let alien = Place::Item { id: Bytes::from_static(b"alien"), receipt: Bytes::from_static(b"no-receipt") };
     places.insert(11, alien.clone());
     places.insert(0, alien);
-    let refused = subject.queue().delete(&places).await.unwrap();
+    let refused = subject.queue().delete(&places).await.expect("an answer");
     let mut indices: Vec<_> = refused.iter().map(|refused| refused.index).collect();
     indices.sort_unstable();
     assert_eq!(indices, [0, 12], "a refusal names the place in the slice");
@@ -199,13 +200,13 @@ async fn holding_lengthens_and_hands_back(harness: &dyn Harness) {
         subject.send(&body(n), None).await;
     }
     let places = places(&drain(subject.as_ref(), 12).await);
-    let refused = subject.queue().hold(&[], LONG).await.unwrap();
+    let refused = subject.queue().hold(&[], LONG).await.expect("a queue can hold");
     assert!(refused.is_empty(), "holding nothing is a no-op");
-    assert!(subject.queue().hold(&places, LONG).await.unwrap().is_empty(), "held");
+    assert!(subject.queue().hold(&places, LONG).await.expect("a queue can hold").is_empty(), "held");
     sleep(3 * SHORT).await;
-    let early = subject.queue().receive(10, Duration::ZERO, None).await.unwrap();
+    let early = receive(&*subject, 10, Duration::ZERO).await;
     assert!(early.is_empty(), "held beyond the queue's own time");
-    let refused = subject.queue().hold(&places, Duration::ZERO).await.unwrap();
+    let refused = subject.queue().hold(&places, Duration::ZERO).await.expect("a queue can hold");
     assert!(refused.is_empty(), "handed back");
     drain(subject.as_ref(), 12).await;
 }
@@ -213,14 +214,14 @@ async fn holding_lengthens_and_hands_back(harness: &dyn Harness) {
 async fn delete_overlaps_receive(harness: &dyn Harness) {
     let subject = harness.create(LONG).await;
     subject.send(&body(1), None).await;
-    let place = one(subject.queue().receive(1, BRIEF, None).await.unwrap()).place;
+    let place = one(receive(&*subject, 1, BRIEF).await).place;
     let receive = subject.queue().receive(1, 5 * BRIEF, None);
     let delete = timeout(3 * BRIEF, async {
         sleep(BRIEF / 2).await;
         accepted(subject.as_ref(), &[place]).await;
     });
     let (records, deleted) = tokio::join!(receive, delete);
-    assert!(records.unwrap().is_empty(), "nothing was left to receive");
+    assert!(records.expect("an answer").is_empty(), "nothing was left to receive");
     deleted.expect("a delete does not wait for a receive");
 }
 
@@ -231,7 +232,7 @@ async fn a_group_is_in_order(harness: &dyn Harness) {
     }
     let mut next = 0;
     while next < 12 {
-        let records = subject.queue().receive(5, BRIEF, None).await.unwrap();
+        let records = receive(&*subject, 5, BRIEF).await;
         assert!(!records.is_empty(), "a group goes on when what came before is deleted");
         for record in &records {
             assert!(holds(record, &body(next)), "a group is in order");
@@ -244,22 +245,22 @@ async fn a_group_is_in_order(harness: &dyn Harness) {
 async fn a_group_is_held_and_others_run_on(harness: &dyn Harness) {
     let subject = harness.create_fifo(LONG).await;
     subject.send(&body(1), Some("held")).await;
-    let held = one(subject.queue().receive(1, BRIEF, None).await.unwrap());
+    let held = one(receive(&*subject, 1, BRIEF).await);
     subject.send(&body(2), Some("held")).await;
     subject.send(&body(3), Some("free")).await;
-    let free = one(subject.queue().receive(10, BRIEF, None).await.unwrap());
+    let free = one(receive(&*subject, 10, BRIEF).await);
     assert!(holds(&free, &body(3)), "another group runs on while one is held");
     accepted(subject.as_ref(), &[held.place]).await;
-    let next = one(subject.queue().receive(10, 3 * BRIEF, None).await.unwrap());
+    let next = one(receive(&*subject, 10, 3 * BRIEF).await);
     assert!(holds(&next, &body(2)), "the group goes on");
 }
 
 async fn a_failed_item_comes_back_first(harness: &dyn Harness) {
     let subject = harness.create_fifo(SHORT).await;
     subject.send(&body(1), Some("g")).await;
-    let failed = one(subject.queue().receive(1, BRIEF, None).await.unwrap());
+    let failed = one(receive(&*subject, 1, BRIEF).await);
     subject.send(&body(2), Some("g")).await;
-    let again = subject.queue().receive(1, 4 * SHORT, None).await.unwrap();
+    let again = receive(&*subject, 1, 4 * SHORT).await;
     assert_eq!(id(&one(again)), id(&failed), "what failed comes back before what came after it");
 }
 
@@ -268,7 +269,7 @@ async fn a_batch_may_mix_groups(harness: &dyn Harness) {
     for n in 0..6 {
         subject.send(&body(n), Some(if n % 2 == 0 { "even" } else { "odd" })).await;
     }
-    let records = subject.queue().receive(10, BRIEF, None).await.unwrap();
+    let records = receive(&*subject, 10, BRIEF).await;
     let at = |n| records.iter().position(|record| holds(record, &body(n)));
     for pair in [[0, 2], [2, 4], [1, 3], [3, 5]] {
         let [before, after] = pair.map(at);
@@ -296,6 +297,10 @@ fn well_formed(record: &Record) {
     assert!(age.abs() < 3600, "the time is the source's own for this item");
 }
 
+async fn receive(subject: &dyn Subject, max: usize, wait: Duration) -> Vec<Record> {
+    subject.queue().receive(max, wait, None).await.expect("an answer")
+}
+
 fn id(record: &Record) -> Bytes {
     let Place::Item { id, .. } = &record.place else { panic!("a queue's place is an item") };
     id.clone()
@@ -315,7 +320,7 @@ async fn drain(subject: &dyn Subject, count: usize) -> Vec<Record> {
     let mut records = Vec::new();
     let all = async {
         while records.len() < count {
-            records.extend(subject.queue().receive(10, BRIEF, None).await.unwrap());
+            records.extend(receive(subject, 10, BRIEF).await);
         }
     };
     timeout(LONG / 2, all).await.expect("all that was sent comes");
@@ -324,6 +329,6 @@ async fn drain(subject: &dyn Subject, count: usize) -> Vec<Record> {
 }
 
 async fn accepted(subject: &dyn Subject, places: &[Place]) {
-    let refused = subject.queue().delete(places).await.unwrap();
+    let refused = subject.queue().delete(places).await.expect("an answer");
     assert!(refused.is_empty(), "deleted without a refusal, got {refused:?}");
 }
