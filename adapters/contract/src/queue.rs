@@ -20,6 +20,11 @@ pub trait Queue: Send + Sync {
     /// time (a broker that holds items for as long as the connection lives). Asked at the start and about once a minute.
     async fn visibility(&self) -> Result<Option<Duration>, Error>;
 
+    /// Whether order within a group is promised: after a failure nothing received later may then be delivered first.
+    fn fifo(&self) -> bool {
+        false
+    }
+
     /// Up to `max` records (at least 1 is asked for), waiting at most `wait` for the first; hidden from others for `hide`,
     /// or for the queue's own time.
     ///

@@ -1,0 +1,24 @@
+//! Delivery: a batch travels as one CloudEvent, binary mode, whose body is the Lambda event itself, and the answer decides
+//! what becomes of the batch.
+//!
+//! [`outcome`] says what an answer means, [`reply`] reads a partial batch response, [`cloudevent`] names the batch,
+//! [`sink`] sends it over HTTP. All but the last are pure.
+
+pub mod cloudevent;
+pub mod outcome;
+pub mod reply;
+pub mod sink;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use klr_contract::Record;
+
+pub use outcome::{AckMode, Outcome};
+
+/// Something a batch can be handed to.
+#[async_trait]
+pub trait Invoker: Send + Sync {
+    /// Deliver one batch and say how it went, within `timeout` (AWS: the function's), the answer included.
+    async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome;
+}

@@ -1,0 +1,188 @@
+//! An HTTP sink: one POST a batch, over kept connections.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+use klr_contract::{Record, Shape};
+use reqwest::{Client, Response, Url, redirect};
+
+use super::{
+    AckMode, Invoker, Outcome,
+    cloudevent::Envelope,
+    outcome::{LARGEST_REPLY, classify},
+};
+
+/// Where a connection has not come about after this long, the sink is unreachable.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Knative mounts the OIDC token of a sink with an audience here.
+const OIDC_TOKEN: &str = "/oidc/token";
+
+/// How to reach a sink.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to POST.
+    pub uri: Url,
+    /// What its 2xx says.
+    pub ack_mode: AckMode,
+    /// HTTP/2 with prior knowledge (h2c) instead of HTTP/1.1.
+    pub http2: bool,
+    /// PEM certificates to trust besides the usual roots (`K_CA_CERTS`).
+    pub ca_certs: Option<String>,
+    /// The sink wants an OIDC token made out to this audience.
+    pub audience: Option<String>,
+}
+
+/// A sink that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The CA certificates.
+    #[error("the sink's CA certificates are not PEM certificates: {0}")]
+    CaCerts(#[source] reqwest::Error),
+    /// The client.
+    #[error("cannot set up an HTTP client for the sink: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A client for one sink. Cheap to clone: connections are shared.
+#[derive(Clone)]
+pub struct Sink {
+    client: Client,
+    settings: Arc<Settings>,
+    token: Option<PathBuf>,
+}
+
+impl Sink {
+    /// Sets the client up; connects to nothing yet.
+    pub fn new(settings: Settings) -> Result<Self, Error> {
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(usize::MAX)
+            .user_agent(concat!("klr-bridge/", env!("CARGO_PKG_VERSION")));
+        if settings.http2 {
+            builder = builder.http2_prior_knowledge();
+        } else {
+            builder = builder.http1_only();
+        }
+        if let Some(pem) = &settings.ca_certs {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(Error::CaCerts)?;
+            for certificate in certificates {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let token = settings.audience.as_ref().map(|_| PathBuf::from(OIDC_TOKEN));
+        let client = builder.build().map_err(Error::Client)?;
+        Ok(Self { client, settings: Arc::new(settings), token })
+    }
+
+    /// Sends one event and says how it went, within `timeout`, answer included.
+    pub async fn post(&self, mut headers: HeaderMap, body: Bytes, timeout: Duration) -> Outcome {
+        // The prefix a KLR container looks for, exactly (peers.md §1.2).
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(path) = &self.token {
+            match bearer(path).await {
+                Ok(value) => headers.insert(header::AUTHORIZATION, value),
+                Err(error) => return Outcome::Unreachable(format!("no OIDC token for the sink: {error}")),
+            };
+        }
+        let request = self.client.post(self.settings.uri.clone()).timeout(timeout).headers(headers).body(body);
+        match request.send().await {
+            Ok(response) => self.read(response).await,
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    async fn read(&self, response: Response) -> Outcome {
+        let (status, headers) = (response.status(), response.headers().clone());
+        match bounded(response, status).await {
+            Ok(body) => classify(self.settings.ack_mode, status, &headers, body, Timestamp::now()),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> Outcome {
+        if error.is_connect() {
+            return Outcome::Unreachable(format!("cannot connect to {}: {}", origin(&self.settings.uri), root(error)));
+        }
+        match (self.settings.ack_mode, error.is_timeout()) {
+            (AckMode::Replied, true) => Outcome::TimedOut,
+            (AckMode::Replied, false) => Outcome::Broken,
+            // A sink that only accepts has not accepted; no function has run.
+            (AckMode::Accepted, true) => Outcome::Unreachable("the sink did not answer in time".into()),
+            (AckMode::Accepted, false) => Outcome::Unreachable("the sink cut the connection".into()),
+        }
+    }
+}
+
+/// The token is read anew each time: the kubelet replaces it well before it expires.
+async fn bearer(path: &PathBuf) -> Result<HeaderValue, std::io::Error> {
+    let token = tokio::fs::read_to_string(path).await?;
+    HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(std::io::Error::other)
+}
+
+/// The body, or `None` when it is longer than a function may answer.
+async fn bounded(response: Response, status: StatusCode) -> Result<Option<Bytes>, reqwest::Error> {
+    if response.content_length() == Some(0) || status == StatusCode::NO_CONTENT {
+        return Ok(Some(Bytes::new()));
+    }
+    let mut chunks = response.bytes_stream();
+    let Some(first) = chunks.next().await.transpose()? else { return Ok(Some(Bytes::new())) };
+    let Some(mut next) = chunks.next().await.transpose()? else {
+        return Ok((first.len() <= LARGEST_REPLY).then_some(first));
+    };
+    let mut body = BytesMut::from(first);
+    loop {
+        body.extend_from_slice(&next);
+        if body.len() > LARGEST_REPLY {
+            return Ok(None);
+        }
+        match chunks.next().await.transpose()? {
+            Some(chunk) => next = chunk,
+            None => return Ok(Some(body.freeze())),
+        }
+    }
+}
+
+/// Scheme, host and port: the path and query of a sink may hold secrets.
+fn origin(uri: &Url) -> String {
+    uri.origin().ascii_serialization()
+}
+
+/// The innermost cause: "connection refused" rather than "error sending request".
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Delivers the batches of one mapping to an HTTP sink.
+pub struct Delivery {
+    /// Where.
+    pub sink: Sink,
+    /// Joins fragments.
+    pub shape: Arc<dyn Shape>,
+    /// Names batches.
+    pub envelope: Envelope,
+}
+
+#[async_trait]
+impl Invoker for Delivery {
+    async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
+        let event = match self.envelope.event(batch) {
+            Ok(event) => event,
+            Err(error) => return Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
+        };
+        match klr_host::cloudevent::binary_headers(&event) {
+            Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout).await,
+            Err(error) => Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! Performs what the log's state machine says. The only part of a log mapping that waits.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::{BoxFuture, FutureExt};
+use klr_contract::{Arrival, Error, Kind, Log as Source, Partition, Position, Record, Shape};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Ending, Settings, Status,
+    buffer::Usage,
+    log::{Action, Input, Log, Now},
+    next::{Judged, backoff, judge},
+};
+use crate::deliver::Invoker;
+
+/// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
+/// AWS's function timeout where neither sink nor function sets one.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a task answers.
+enum Answer {
+    /// The flight, how many records, how it went.
+    Invoked(u64, usize, Judged),
+    Released(Partition, Result<(), Error>),
+}
+
+struct Drive {
+    settings: Settings,
+    source: Arc<dyn Source>,
+    shape: Arc<dyn Shape>,
+    invoker: Arc<dyn Invoker>,
+    status: Arc<Status>,
+    usage: Usage,
+    log: Log,
+    tasks: JoinSet<Answer>,
+    /// The flight of each invocation in flight, so that a panic can be laid at its door.
+    flights: Vec<(tokio::task::Id, u64)>,
+    checkpoint: Option<BoxFuture<'static, Checkpointed>>,
+    next_checkpoint: Instant,
+    /// No read before then: the last one failed.
+    quiet_until: Instant,
+    errors: u32,
+    gained: bool,
+    given_up: u64,
+    halted: Option<String>,
+}
+
+type Checkpointed = (Vec<(Partition, Position)>, Result<(), Error>);
+
+/// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
+pub(super) async fn run(
+    settings: Settings,
+    source: Box<dyn Source>,
+    shape: Arc<dyn Shape>,
+    invoker: Arc<dyn Invoker>,
+    status: Arc<Status>,
+    usage: Usage,
+    stop: CancellationToken,
+) -> Ending {
+    let seed = status.name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let now = Instant::now();
+    let mut drive = Drive {
+        log: Log::new(settings.clone(), Arc::clone(&shape), usage.share(), seed),
+        settings,
+        source: Arc::from(source),
+        shape,
+        invoker,
+        status,
+        usage,
+        tasks: JoinSet::new(),
+        flights: Vec::new(),
+        checkpoint: None,
+        next_checkpoint: now,
+        quiet_until: now,
+        errors: 0,
+        gained: false,
+        given_up: 0,
+        halted: None,
+    };
+    drive.flow(&stop).await;
+    drive.drain().await;
+    drive.ending()
+}
+
+impl Drive {
+    /// Until it is time to stop.
+    async fn flow(&mut self, stop: &CancellationToken) {
+        let source = Arc::clone(&self.source);
+        while self.halted.is_none() && !self.exhausted() {
+            let want = self.log.want();
+            let deaf = self.quiet_until > Instant::now();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                // Finishing before starting: this is what bounds memory.
+                Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
+                result = checkpointed(&mut self.checkpoint) => self.checkpointed(result),
+                () = tokio::time::sleep_until(self.wake_at()) => self.tick(),
+                arrivals = source.next(want), if !deaf => self.arrived(arrivals),
+            }
+            self.begin_checkpoint();
+        }
+    }
+
+    /// Lets go of everything: back-offs are cut, invocations awaited up to the drain timeout.
+    async fn drain(&mut self) {
+        let deadline = Instant::now() + self.settings.drain;
+        self.step(Input::Stop);
+        while !(self.tasks.is_empty() && self.checkpoint.is_none()) {
+            tokio::select! {
+                biased;
+                Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
+                result = checkpointed(&mut self.checkpoint) => self.checkpointed(result),
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!(mapping = self.status.name, "drain timeout: invocations still in flight will be delivered again");
+                    break;
+                }
+            }
+        }
+        if let Err(error) = self.source.close().await {
+            tracing::warn!(mapping = self.status.name, %error, "the source was not left in order");
+        }
+    }
+
+    fn exhausted(&self) -> bool {
+        let finished = self.tasks.is_empty() && self.checkpoint.is_none() && self.log.is_empty();
+        self.settings.once && self.gained && (finished || self.log.is_stuck())
+    }
+
+    fn ending(&mut self) -> Ending {
+        match self.halted.take() {
+            Some(why) => Ending::Halted(why),
+            None if self.given_up > 0 => Ending::LeftBehind(format!("{} records were given up", self.given_up)),
+            None if self.settings.once && self.log.problem().is_some() => {
+                Ending::LeftBehind(self.log.problem().unwrap_or_default().to_owned())
+            }
+            None => Ending::Settled,
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let idle = Instant::now() + Duration::from_secs(1);
+        let checkpoint = (self.checkpoint.is_none() && self.log.moved()).then_some(self.next_checkpoint);
+        let quiet = Some(self.quiet_until).filter(|until| *until > Instant::now());
+        [self.log.wake_at(), checkpoint, quiet].into_iter().flatten().fold(idle, Instant::min)
+    }
+
+    fn tick(&mut self) {
+        self.status.figures.lag.set(self.source.lag().iter().map(|(_, lag)| *lag as i64).sum());
+        self.step(Input::Tick);
+    }
+
+    fn arrived(&mut self, arrivals: Result<Vec<Arrival>, Error>) {
+        let arrivals = match arrivals {
+            Ok(arrivals) => arrivals,
+            Err(error) => return self.unread(&error),
+        };
+        self.errors = 0;
+        self.status.reached();
+        self.gained |= arrivals.iter().any(|arrival| matches!(arrival, Arrival::Gained(_)));
+        let records = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Record(_))).count();
+        self.status.figures.polled.inc_by(records as u64);
+        self.step(Input::Arrived(arrivals));
+    }
+
+    fn unread(&mut self, error: &Error) {
+        self.status.figures.polling_errors.inc();
+        self.status.problem(error);
+        match error.kind() {
+            Kind::Stop => self.halted = Some(error.to_string()),
+            Kind::Retry { after } => {
+                self.quiet_until = Instant::now() + after.unwrap_or_else(|| backoff(self.errors, 0.5));
+                self.errors += 1;
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: Result<(tokio::task::Id, Answer), tokio::task::JoinError>) {
+        match answer {
+            Ok((id, Answer::Invoked(flight, records, judged))) => self.invoked(id, flight, records, judged),
+            Ok((_, Answer::Released(partition, result))) => {
+                if let Err(error) = result {
+                    self.status.figures.commit_errors.inc();
+                    tracing::warn!(mapping = self.status.name, partition = partition.index, %error, "not let go in order");
+                }
+            }
+            // A panic while invoking: a bug of ours, and no reason to lose or to settle the batch.
+            Err(error) => {
+                let flight = self.flights.iter().find(|(id, _)| *id == error.id()).map(|(_, flight)| *flight);
+                tracing::error!(mapping = self.status.name, "panic: {error}");
+                if let Some(flight) = flight {
+                    self.invoked(error.id(), flight, 0, Judged::Broken);
+                }
+            }
+        }
+    }
+
+    fn invoked(&mut self, id: tokio::task::Id, flight: u64, records: usize, judged: Judged) {
+        self.flights.retain(|(task, _)| *task != id);
+        let figures = &self.status.figures;
+        figures.in_flight.dec();
+        match &judged {
+            Judged::Failed(_) | Judged::Broken | Judged::Rejected => {
+                figures.invoke_errors.inc();
+                figures.failed.inc_by(records as u64);
+            }
+            Judged::Partial(failed) => {
+                figures.failed.inc_by(failed.len() as u64);
+            }
+            Judged::Throttled(_) => {
+                figures.throttles.inc();
+            }
+            Judged::Unreachable(_) => {
+                figures.unreachable.inc();
+            }
+            Judged::Done | Judged::TooLarge | Judged::Unanswered => {}
+        }
+        self.step(Input::Answered(flight, judged));
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        self.log.share(self.usage.share());
+        self.log.step(input, Now::get(), &mut actions);
+        actions.into_iter().for_each(|action| self.perform(action));
+        let figures = &self.status.figures;
+        self.usage.set(self.log.used());
+        figures.buffered.set(self.log.used() as i64);
+        figures.committed.inc_by(self.log.passed());
+        match self.log.problem() {
+            Some(problem) => self.status.problem(problem),
+            None if self.errors == 0 => self.status.fine(),
+            None => {}
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Invoke(flight, records) => self.invoke(flight, records),
+            Action::Flow(partition, open) => self.source.flow(partition, open),
+            Action::Release(partition, through) => {
+                let source = Arc::clone(&self.source);
+                self.tasks.spawn(async move { Answer::Released(partition, source.release(partition, through).await) });
+            }
+            Action::Dropped(records, why) => {
+                self.given_up += records as u64;
+                self.status.figures.dropped.inc_by(records as u64);
+                tracing::warn!(mapping = self.status.name, records, ?why, "records given up");
+            }
+            Action::Halt(why) => self.halted = Some(why.to_owned()),
+        }
+    }
+
+    fn invoke(&mut self, flight: u64, records: Arc<Vec<Record>>) {
+        self.status.figures.invoked.inc_by(records.len() as u64);
+        self.status.figures.in_flight.inc();
+        let (invoker, shape) = (Arc::clone(&self.invoker), Arc::clone(&self.shape));
+        let policy = self.settings.policy.clone();
+        let timeout = self.settings.timeout.unwrap_or(TIMEOUT);
+        let task = self.tasks.spawn(async move {
+            let outcome = invoker.invoke(&records, timeout).await;
+            Answer::Invoked(flight, records.len(), judge(&policy, outcome, &records, &*shape))
+        });
+        self.flights.push((task.id(), flight));
+    }
+
+    /// One checkpoint is outstanding at a time, and carries everything done since the last.
+    fn begin_checkpoint(&mut self) {
+        let now = Instant::now();
+        if self.checkpoint.is_some() || now < self.next_checkpoint {
+            return;
+        }
+        let through = self.log.checkpoints();
+        if through.is_empty() {
+            return;
+        }
+        self.next_checkpoint = now + CHECKPOINT_EVERY;
+        let source = Arc::clone(&self.source);
+        self.checkpoint = Some(
+            async move {
+                let result = source.checkpoint(&through).await;
+                (through, result)
+            }
+            .boxed(),
+        );
+    }
+
+    fn checkpointed(&mut self, (through, result): Checkpointed) {
+        let Err(error) = result else { return };
+        self.status.figures.commit_errors.inc();
+        self.log.uncheckpointed(&through);
+        match error.kind() {
+            Kind::Stop => self.halted = Some(error.to_string()),
+            Kind::Retry { after } => {
+                tracing::warn!(mapping = self.status.name, %error, "checkpoint failed, will be written again");
+                self.next_checkpoint = Instant::now() + after.unwrap_or(CHECKPOINT_EVERY * 5);
+            }
+        }
+    }
+}
+
+/// Resolves when the outstanding checkpoint does; never, without one.
+async fn checkpointed(outstanding: &mut Option<BoxFuture<'static, Checkpointed>>) -> Checkpointed {
+    match outstanding {
+        Some(checkpoint) => {
+            let result = checkpoint.await;
+            *outstanding = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}

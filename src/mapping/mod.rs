@@ -1,0 +1,76 @@
+//! The engine: what an event source mapping does with records (design.md §4).
+//!
+//! What decides is pure and is handed `now`: [`next`] (what becomes of a piece after an answer), [`batch`] (what fits),
+//! [`window`], [`limit`] (how many lanes a queue may have), [`track`] (how far a partition is done), [`log`] (the state
+//! machine of a log mapping). What waits: [`queue`], a plain loop per lane, and [`drive`], which performs the log's actions.
+
+pub mod batch;
+pub mod buffer;
+pub mod drive;
+pub mod limit;
+pub mod log;
+pub mod next;
+pub mod queue;
+pub mod status;
+pub mod track;
+pub mod window;
+
+use std::{sync::Arc, time::Duration};
+
+use klr_contract::{Shape, Source};
+use tokio_util::sync::CancellationToken;
+
+use crate::deliver::Invoker;
+pub use next::Policy;
+pub use status::{Ending, Status};
+
+/// What a mapping is told. Valid by construction: `config` has checked it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Records in a batch, at most.
+    pub batch_size: usize,
+    /// How long a batch is collected.
+    pub window: Duration,
+    /// Bytes of a finished event, at most. AWS: 6,291,456; a target may take less.
+    pub budget: usize,
+    /// What becomes of failures.
+    pub policy: Policy,
+    /// Queue: batches at once, at most. AWS: 2–1000.
+    pub maximum_concurrency: Option<usize>,
+    /// How long one invocation may take, the answer included.
+    pub timeout: Option<Duration>,
+    /// How long a drain waits for invocations in flight.
+    pub drain: Duration,
+    /// Stop at the end of what is there now.
+    pub once: bool,
+}
+
+/// One event source mapping, ready to run.
+pub struct Mapping {
+    /// What it is told.
+    pub settings: Settings,
+    /// Where records come from.
+    pub source: Source,
+    /// How they look.
+    pub shape: Arc<dyn Shape>,
+    /// Where batches go.
+    pub invoker: Arc<dyn Invoker>,
+    /// What it says of itself.
+    pub status: Arc<Status>,
+    /// The bytes it may hold.
+    pub buffer: buffer::Usage,
+}
+
+impl Mapping {
+    /// Runs until `stop` is cancelled, the source is exhausted (`once`), or it cannot go on.
+    pub async fn run(self, stop: CancellationToken) -> Ending {
+        match self.source {
+            Source::Queue(source) => {
+                queue::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop).await
+            }
+            Source::Log(source) => {
+                drive::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop).await
+            }
+        }
+    }
+}

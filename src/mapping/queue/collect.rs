@@ -1,0 +1,219 @@
+//! A lane: receive until there is a batch, invoke with it, again.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use klr_contract::{Error, Kind, Record};
+use tokio::time::Instant;
+
+use super::{
+    Engine, LONG_POLL,
+    piece::{Meta, Piece},
+};
+use crate::mapping::{batch::Room, next::backoff, window};
+
+/// What a lane keeps from one batch to the next.
+struct Lane {
+    /// When its last invocation ended: the batching window opens then.
+    opened: Instant,
+    /// What did not fit into the last batch opens the next.
+    carry: VecDeque<(Record, Meta)>,
+    /// Receives in a row that failed.
+    errors: u32,
+}
+
+/// What a lane does next.
+enum Step {
+    Receive,
+    Invoke,
+    Park,
+}
+
+/// One lane, from waking to parking.
+pub(super) async fn lane(engine: &Arc<Engine>) {
+    let mut lane = Lane { opened: Instant::now(), carry: VecDeque::new(), errors: 0 };
+    while let Some(piece) = collect(engine, &mut lane).await {
+        let complete = engine.invoke(piece).await;
+        lane.opened = Instant::now();
+        // FIFO: what was received after a failed message would overtake it.
+        if !complete && engine.source.fifo() {
+            lane.carry.clear();
+        }
+        let lanes = engine.lanes();
+        if lane.carry.is_empty() && lanes.alive > lanes.limit.get() {
+            break;
+        }
+    }
+}
+
+async fn collect(engine: &Arc<Engine>, lane: &mut Lane) -> Option<Piece> {
+    let settings = &engine.settings;
+    let mut room = Room::new(settings.batch_size, settings.budget, &*engine.shape);
+    let mut piece = Piece::default();
+    fill(engine, lane, &mut room, &mut piece);
+    let mut ends = window::end(lane.opened, settings.window, Instant::now());
+    loop {
+        let step = match piece.is_empty() {
+            true => before_the_first(engine).await,
+            false if room.full() || !lane.carry.is_empty() || ends <= Instant::now() => Step::Invoke,
+            false if engine.usage.spent() || engine.lanes().outage.is_some() => Step::Invoke,
+            false => Step::Receive,
+        };
+        if engine.stop.is_cancelled() {
+            lane.carry.drain(..).for_each(|(record, meta)| piece.push(record, meta));
+            engine.hand_back(&piece).await;
+            return None;
+        }
+        match step {
+            Step::Park => return None,
+            Step::Invoke => return Some(piece),
+            Step::Receive => {}
+        }
+        let wait = if piece.is_empty() { LONG_POLL } else { long_poll(ends) };
+        let begun = Instant::now();
+        match receive(engine, room.left(), wait, piece.is_empty()).await {
+            Ok(records) if records.is_empty() => {
+                if piece.is_empty() && parks_after_nothing(engine) {
+                    return None;
+                }
+            }
+            Ok(records) => {
+                lane.errors = 0;
+                if piece.is_empty() {
+                    ends = window::end(lane.opened, settings.window, Instant::now());
+                }
+                accept(engine, lane, records, begun);
+                fill(engine, lane, &mut room, &mut piece);
+                engine.wake();
+            }
+            Err(error) => {
+                if !piece.is_empty() {
+                    return Some(piece);
+                }
+                if parks_after_error(engine, lane, &error).await {
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Whether a lane with nothing in hand may receive.
+async fn before_the_first(engine: &Engine) -> Step {
+    let (alone, outage) = {
+        let lanes = engine.lanes();
+        (lanes.alive == 1, lanes.outage)
+    };
+    match (alone, outage) {
+        // The lane that probes is another one, and wakes the others when it is through.
+        (false, Some(_)) => Step::Park,
+        // Somebody else has a batch, and receives again when it is settled.
+        (false, None) if engine.usage.spent() => Step::Park,
+        (_, None) => Step::Receive,
+        // The batch that probed was let go. Another takes its place, but not at once: each receive counts.
+        (true, Some(streak)) => {
+            engine.pause(backoff(streak, 0.5)).await;
+            Step::Receive
+        }
+    }
+}
+
+async fn receive(engine: &Engine, max: usize, wait: Duration, empty_handed: bool) -> Result<Vec<Record>, Error> {
+    if empty_handed {
+        engine.lanes().receiving += 1;
+    }
+    let answer = engine.source.receive(max, wait, engine.hide()).await;
+    let mut lanes = engine.lanes();
+    if empty_handed {
+        lanes.receiving -= 1;
+    }
+    if answer.as_ref().is_ok_and(|records| !records.is_empty()) {
+        lanes.empty = 0;
+    }
+    answer
+}
+
+/// One lane is enough to wait on an empty queue.
+fn parks_after_nothing(engine: &Engine) -> bool {
+    let mut lanes = engine.lanes();
+    lanes.empty += 1;
+    if lanes.outage.is_none() {
+        engine.status.fine();
+    }
+    if engine.settings.once && lanes.empty >= 2 {
+        engine.stop.cancel();
+        return true;
+    }
+    lanes.limit.quiet();
+    lanes.receiving > 0
+}
+
+/// One lane is enough to see whether the queue is back.
+async fn parks_after_error(engine: &Engine, lane: &mut Lane, error: &Error) -> bool {
+    engine.status.figures.polling_errors.inc();
+    let wait = match error.kind() {
+        Kind::Stop => {
+            engine.halt(&error.to_string());
+            return true;
+        }
+        Kind::Retry { after } => after.unwrap_or_else(|| backoff(lane.errors, 0.5)),
+    };
+    engine.status.problem(error);
+    if engine.lanes().receiving > 0 {
+        return true;
+    }
+    lane.errors += 1;
+    engine.pause(wait).await;
+    false
+}
+
+/// Takes what came into the lane. Hidden since before the receive was sent: earlier than the queue counts, never later.
+fn accept(engine: &Engine, lane: &mut Lane, records: Vec<Record>, begun: Instant) {
+    let hidden = engine.hide().unwrap_or_else(|| engine.lanes().visibility);
+    engine.status.figures.polled.inc_by(records.len() as u64);
+    if engine.lanes().outage.is_none() {
+        engine.status.fine();
+    }
+    for record in records {
+        let charge = engine.usage.charge(record.len());
+        lane.carry.push_back((record, Meta { invisible_until: begun + hidden, _charge: charge }));
+    }
+}
+
+fn fill(engine: &Engine, lane: &mut Lane, room: &mut Room, piece: &mut Piece) {
+    while let Some((record, meta)) = lane.carry.pop_front() {
+        if !room.take(&record, &*engine.shape) {
+            lane.carry.push_front((record, meta));
+            break;
+        }
+        piece.push(record, meta);
+    }
+}
+
+/// The rest of the window in whole seconds, rounded up, as the service counts; at most a long poll.
+fn long_poll(ends: Instant) -> Duration {
+    let rest = ends.saturating_duration_since(Instant::now());
+    Duration::from_secs(rest.as_secs() + u64::from(rest.subsec_nanos() > 0)).min(LONG_POLL)
+}
+
+impl Engine {
+    /// AWS: with a batching window, messages are hidden for window + function timeout + 30 s if that is more than the
+    /// queue's own visibility timeout.
+    pub(super) fn hide(&self) -> Option<Duration> {
+        let visibility = self.lanes().visibility;
+        let (window, timeout) = (self.settings.window, self.timeout());
+        (!window.is_zero() && window + timeout > visibility).then_some(window + timeout + Duration::from_secs(30))
+    }
+
+    /// How long one invocation may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.settings.timeout.unwrap_or_else(|| self.lanes().visibility)
+    }
+
+    /// Sleeps, but not past a stop.
+    pub(super) async fn pause(&self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = self.stop.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! A batch in hand: attempts, settling, and an unreachable sink.
+//!
+//! Nothing here gives a message up. What is not deleted comes back when its visibility timeout ends, and the queue's redrive
+//! policy counts how often (AWS: the pollers never shorten visibility on failure).
+
+use std::{sync::Arc, time::Duration};
+
+use klr_contract::{Kind, Place};
+use tokio::{sync::MutexGuard, time::Instant};
+
+use super::{Engine, piece::Piece};
+use crate::{
+    deliver::Outcome,
+    mapping::next::{Judged, PROBE, Tries, backoff, judge},
+};
+
+/// While the sink is unreachable a batch is kept hidden at least this long at a time.
+const HOLD: Duration = Duration::from_secs(30);
+/// Handing messages back at shutdown is a courtesy, and waits no longer than this.
+const HAND_BACK: Duration = Duration::from_secs(3);
+
+/// What became of a piece.
+enum Fate {
+    /// All but the listed ones succeeded.
+    Settled(Vec<usize>),
+    /// Left to its visibility timeout.
+    LetGo,
+    /// More than the target takes.
+    Split,
+    /// Not tried to the end because we are stopping.
+    HandBack,
+}
+
+/// What to do after waiting.
+enum Then {
+    Again,
+    Give(Fate),
+}
+
+impl Engine {
+    /// Delivers a batch and settles it. `false` if any of it was left to the queue.
+    pub(super) async fn invoke(self: &Arc<Self>, batch: Piece) -> bool {
+        let mut stack = vec![batch];
+        let mut complete = true;
+        while let Some(mut piece) = stack.pop() {
+            // FIFO: the second half would overtake what failed in the first.
+            if !complete && self.source.fifo() {
+                self.let_go(&piece, &[]);
+                continue;
+            }
+            match self.attempts(&mut piece).await {
+                Fate::Settled(failed) => {
+                    complete &= failed.is_empty();
+                    self.settle(&piece, &failed).await;
+                }
+                Fate::LetGo => {
+                    complete = false;
+                    self.let_go(&piece, &[]);
+                }
+                Fate::HandBack => {
+                    complete = false;
+                    self.hand_back(&piece).await;
+                }
+                Fate::Split => {
+                    let second = piece.split();
+                    stack.extend([second, piece]);
+                }
+            }
+        }
+        complete
+    }
+
+    async fn attempts(&self, piece: &mut Piece) -> Fate {
+        let mut tries = Tries::default();
+        let mut probing = None;
+        loop {
+            if self.expired(piece, Duration::ZERO) {
+                return Fate::LetGo;
+            }
+            let then = match self.attempt(piece).await {
+                Judged::Done => Then::Give(Fate::Settled(Vec::new())),
+                Judged::Partial(failed) => Then::Give(Fate::Settled(failed)),
+                Judged::TooLarge if piece.len() > 1 => Then::Give(Fate::Split),
+                Judged::TooLarge => {
+                    self.status.problem("a message is more than the target takes; it is left to the queue's redrive policy");
+                    Then::Give(Fate::LetGo)
+                }
+                Judged::Failed(why) => self.failed(why),
+                Judged::Broken if tries.broken => self.failed("the connection was lost twice in a row"),
+                Judged::Broken => {
+                    tries.broken = true;
+                    self.wait(piece, backoff(tries.streak, 0.5)).await
+                }
+                Judged::Throttled(after) => {
+                    self.lanes().limit.throttled();
+                    self.status.figures.throttles.inc();
+                    self.wait(piece, after.unwrap_or_else(|| backoff(tries.streak, 0.5))).await
+                }
+                Judged::Unreachable(why) => self.ride_out(piece, tries.streak, &why, &mut probing).await,
+                Judged::Rejected => self.failed("the sink will not take the batch"),
+                Judged::Unanswered => {
+                    self.halt("ReportBatchItemFailures needs the function's answer, and the sink sends it elsewhere");
+                    Then::Give(Fate::LetGo)
+                }
+            };
+            match then {
+                Then::Give(fate) => return fate,
+                Then::Again => tries.streak += 1,
+            }
+        }
+    }
+
+    async fn attempt(&self, piece: &Piece) -> Judged {
+        if self.oversize(piece) {
+            return Judged::TooLarge;
+        }
+        let figures = &self.status.figures;
+        figures.invoked.inc_by(piece.len() as u64);
+        figures.in_flight.inc();
+        self.lanes().invoking += 1;
+        let _flight = Flight(self);
+        let outcome = self.invoker.invoke(&piece.records, self.timeout()).await;
+        if !matches!(outcome, Outcome::Unreachable(_)) {
+            self.answered();
+        }
+        judge(&self.settings.policy, outcome, &piece.records, &*self.shape)
+    }
+
+    fn oversize(&self, piece: &Piece) -> bool {
+        let [record] = &piece.records[..] else { return false };
+        self.shape.frame() + self.shape.opening(record) + self.shape.cost(record) > self.settings.budget
+    }
+
+    /// The sink answers: an outage, if there was one, is over.
+    fn answered(&self) {
+        if self.lanes().outage.take().is_some() {
+            tracing::info!(mapping = self.status.name, "the sink answers again");
+            self.recovered.notify_waiters();
+        }
+        self.status.fine();
+    }
+
+    fn failed(&self, why: &'static str) -> Then {
+        self.lanes().limit.failed();
+        self.status.figures.invoke_errors.inc();
+        tracing::debug!(mapping = self.status.name, why, "batch failed");
+        Then::Give(Fate::LetGo)
+    }
+
+    /// Waits before the next attempt, unless it would come too late.
+    async fn wait(&self, piece: &Piece, wait: Duration) -> Then {
+        if self.expired(piece, wait) {
+            return Then::Give(Fate::LetGo);
+        }
+        self.pause(wait).await;
+        if self.stop.is_cancelled() { Then::Give(Fate::HandBack) } else { Then::Again }
+    }
+
+    fn expired(&self, piece: &Piece, wait: Duration) -> bool {
+        piece.invisible_until().is_none_or(|until| Instant::now() + wait >= until)
+    }
+
+    /// The sink is unreachable: one lane probes, the others wait, and all keep what they hold hidden, so that an outage
+    /// does not eat `maxReceiveCount`. Nobody receives meanwhile.
+    async fn ride_out<'a>(
+        &'a self,
+        piece: &mut Piece,
+        streak: u32,
+        why: &str,
+        probing: &mut Option<MutexGuard<'a, ()>>,
+    ) -> Then {
+        self.status.figures.unreachable.inc();
+        self.status.problem(why);
+        self.lanes().outage = Some(streak);
+        if probing.is_none() {
+            *probing = self.probe.try_lock().ok();
+        }
+        let probe_after = backoff(streak, 0.5).min(PROBE);
+        loop {
+            let recovered = self.recovered.notified();
+            if self.expired(piece, probe_after + HOLD / 3) && !self.hold(piece).await {
+                return Then::Give(Fate::LetGo);
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Then::Give(Fate::HandBack),
+                () = tokio::time::sleep(probe_after) => if probing.is_some() { return Then::Again },
+                () = recovered, if probing.is_none() => return Then::Again,
+                guard = self.probe.lock(), if probing.is_none() => {
+                    *probing = Some(guard);
+                    return Then::Again;
+                }
+            }
+        }
+    }
+
+    /// Keeps a batch hidden. `false`: the queue would not.
+    async fn hold(&self, piece: &mut Piece) -> bool {
+        let span = self.lanes().visibility.clamp(HOLD, Duration::from_secs(3600));
+        let begun = Instant::now();
+        match self.source.hold(&piece.places(), span).await {
+            Ok(refused) if refused.is_empty() => {
+                piece.held_until(begun + span);
+                true
+            }
+            Ok(refused) => {
+                tracing::warn!(mapping = self.status.name, error = %refused[0].error, "the queue does not keep messages hidden");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(mapping = self.status.name, %error, "the queue does not keep messages hidden");
+                // A passing fault: the batch may still be hidden by its own timeout.
+                matches!(error.kind(), Kind::Retry { .. }) && !self.expired(piece, PROBE)
+            }
+        }
+    }
+
+    /// Deletes what succeeded; the rest is left to its visibility timeout.
+    async fn settle(&self, piece: &Piece, failed: &[usize]) {
+        if !failed.is_empty() {
+            self.let_go(piece, failed);
+        }
+        let mut rest = piece.places_except(failed);
+        if self.settings.once {
+            let mut lanes = self.lanes();
+            rest.iter().for_each(|place| drop(id(place).map(|id| lanes.left.remove(id))));
+        }
+        let mut streak = 0;
+        while !rest.is_empty() {
+            rest = self.delete(rest).await;
+            let wait = backoff(streak, 0.5);
+            if !rest.is_empty() && self.expired(piece, wait) {
+                return tracing::warn!(mapping = self.status.name, left = rest.len(), "not deleted in time: will come again");
+            }
+            if !rest.is_empty() {
+                tokio::time::sleep(wait).await;
+            }
+            streak += 1;
+        }
+    }
+
+    /// One round of deleting; answers what is worth another.
+    async fn delete(&self, places: Vec<Place>) -> Vec<Place> {
+        let figures = &self.status.figures;
+        let refused = match self.source.delete(&places).await {
+            Ok(refused) => refused,
+            Err(error) => {
+                figures.commit_errors.inc();
+                tracing::warn!(mapping = self.status.name, %error, "delete failed");
+                return if error.kind() == Kind::Stop { Vec::new() } else { places };
+            }
+        };
+        figures.deleted.inc_by((places.len() - refused.len()) as u64);
+        let mut again = Vec::new();
+        for entry in refused {
+            figures.commit_errors.inc();
+            tracing::warn!(mapping = self.status.name, error = %entry.error, "a message was not deleted");
+            if let Kind::Retry { .. } = entry.error.kind() {
+                again.push(places[entry.index].clone());
+            }
+        }
+        again
+    }
+
+    /// Nothing is deleted and nothing called. `failed` lists the records it is about; none: all.
+    fn let_go(&self, piece: &Piece, failed: &[usize]) {
+        let count = if failed.is_empty() { piece.len() } else { failed.len() };
+        self.status.figures.failed.inc_by(count as u64);
+        if self.settings.once {
+            let gone = piece.records.iter().enumerate();
+            let gone = gone.filter(|(index, _)| failed.is_empty() || failed.binary_search(index).is_ok());
+            let ids = gone.filter_map(|(_, record)| id(&record.place).cloned());
+            self.lanes().left.extend(ids);
+        }
+    }
+
+    /// Visible again at once, for whoever is there next. Only at shutdown.
+    pub(super) async fn hand_back(&self, piece: &Piece) {
+        if piece.is_empty() {
+            return;
+        }
+        let places = piece.places();
+        let handed = tokio::time::timeout(HAND_BACK, self.source.hold(&places, Duration::ZERO)).await;
+        if !matches!(handed, Ok(Ok(ref refused)) if refused.is_empty()) {
+            tracing::info!(mapping = self.status.name, messages = places.len(), "not handed back: they come again when their visibility timeout ends");
+        }
+    }
+}
+
+fn id(place: &Place) -> Option<&bytes::Bytes> {
+    match place {
+        Place::Item { id, .. } => Some(id),
+        Place::At { .. } => None,
+    }
+}
+
+/// An invocation in flight, uncounted however it ends.
+struct Flight<'a>(&'a Engine);
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.status.figures.in_flight.dec();
+        self.0.lanes().invoking -= 1;
+    }
+}
