@@ -1,3 +1,35 @@
-//! TODO
+//! Apache Kafka as a Lambda event source.
+//!
+//! One mapping reads one topic as one member of a consumer group. The nouns:
+//!
+//! * a *pull* is what one wake-up of the consumer drained; its records are shaped at once, into one buffer per partition,
+//!   so that a partition that is stuck does not keep the bytes of the others;
+//! * the [`Shape`] is the pure half: native message → fragment → event; `klr shape kafka` uses it without a broker;
+//! * the [`Source`] is the other half. librdkafka's callbacks block, so the consumer lives on a thread of its own
+//!   (`thread.rs`), which meets the runtime at two places only: the *inbox* (what came, bounded) and the *ledger* (what is
+//!   owned, done and committed).
+//!
+//! What it keeps: an offset is committed only after the engine said so; a starting position is committed before the first
+//! record is handed over; after `Losing` or `Lost` nothing of that epoch is handed over or committed.
+//!
+//! Isolation is librdkafka's default, `read_committed`: records of aborted transactions are not delivered and those of an
+//! open one wait for its end. (AWS does not say; what was rolled back should not reach a function.)
+
+mod client;
 mod config;
+mod error;
+mod inbox;
+mod ledger;
+mod native;
+mod offsets;
+mod pull;
+mod rebalance;
+mod shape;
+mod source;
+mod start;
+mod thread;
+
 pub use config::*;
+pub use native::{Header, Message, Native, TimestampType};
+pub use shape::Shape;
+pub use source::Source;

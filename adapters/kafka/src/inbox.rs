@@ -1,0 +1,204 @@
+//! What came, on its way from the consumer's thread to the engine: ownership changes first, records bounded.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use klr_contract::{Arrival, Error, Kind, Partition, Place};
+use tokio::sync::Notify;
+
+/// Bytes of fragments held before the thread has to wait. One chunk may go over it.
+const BYTES: usize = 4 << 20;
+/// The same for small records.
+const RECORDS: usize = 10_000;
+/// The same trouble is told at most this often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// The meeting point. One reader (the engine), one writer (the thread).
+#[derive(Default)]
+pub(crate) struct Inbox {
+    inner: Mutex<Inner>,
+    /// Something to read.
+    ready: Notify,
+    /// Room to write, or closed.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Bounded by what is owned: at most a gain and its end for each partition, see `over`.
+    ownership: VecDeque<Arrival>,
+    arrivals: VecDeque<Arrival>,
+    records: usize,
+    bytes: usize,
+    /// Epochs whose arrivals may still be handed over.
+    live: Vec<Partition>,
+    trouble: Option<Error>,
+    told: Option<Instant>,
+    closed: bool,
+}
+
+impl Inbox {
+    /// See `Log::next`.
+    pub(crate) async fn next(&self, want: usize) -> Result<Vec<Arrival>, Error> {
+        loop {
+            // Nothing is taken before the wait is over, so a dropped future loses nothing.
+            if let Some(out) = self.lock().take(want)? {
+                self.room.notify_all();
+                return Ok(out);
+            }
+            self.ready.notified().await;
+        }
+    }
+
+    /// Hands a chunk over, whole, as soon as there is room; gives it back when there was none for so long. What belongs to
+    /// an epoch that is over is left out.
+    pub(crate) fn push(&self, mut chunk: Vec<Arrival>, wait: Duration) -> Result<(), Vec<Arrival>> {
+        let inner = self.lock();
+        let full = |inner: &mut Inner| !inner.closed && (inner.bytes >= BYTES || inner.records >= RECORDS);
+        let (mut inner, timeout) =
+            self.room.wait_timeout_while(inner, wait, full).unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && full(&mut inner) {
+            return Err(chunk);
+        }
+        chunk.retain(|arrival| partition(arrival).is_some_and(|partition| inner.live.contains(&partition)));
+        for arrival in &chunk {
+            inner.count(arrival);
+        }
+        inner.arrivals.extend(chunk);
+        drop(inner);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// A partition is ours: its arrivals may be handed over.
+    pub(crate) fn gained(&self, partition: Partition) {
+        let mut inner = self.lock();
+        inner.live.push(partition);
+        inner.ownership.push_back(Arrival::Gained(partition));
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// A partition is to be let go or gone (`how`): nothing more of it is handed over. False if the engine never heard of
+    /// it, and so never will.
+    pub(crate) fn over(&self, partition: Partition, how: Arrival) -> bool {
+        let mut inner = self.lock();
+        inner.forget(partition);
+        let told = !inner.ownership.iter().any(|a| matches!(a, Arrival::Gained(p) if *p == partition));
+        if told {
+            // An unread `Losing` is overtaken by `Lost`.
+            inner.ownership.retain(|a| !matches!(a, Arrival::Losing(p) if *p == partition));
+            inner.ownership.push_back(how);
+        } else {
+            inner.ownership.retain(|a| !matches!(a, Arrival::Gained(p) if *p == partition));
+        }
+        drop(inner);
+        self.room.notify_all();
+        self.ready.notify_one();
+        told
+    }
+
+    /// Drops what is held of a partition, without a word to the engine (which released it).
+    pub(crate) fn drop_records(&self, partition: Partition) {
+        self.lock().forget(partition);
+        self.room.notify_all();
+    }
+
+    /// Something is wrong. What only a person can cure is said again and again, the rest once, at a bounded rate.
+    pub(crate) fn trouble(&self, error: Error) {
+        let mut inner = self.lock();
+        let stopped = inner.trouble.as_ref().is_some_and(|known| known.kind() == Kind::Stop);
+        let early = inner.told.is_some_and(|at| at.elapsed() < TELL_EVERY);
+        if stopped || (early && error.kind() != Kind::Stop) {
+            return;
+        }
+        inner.trouble = Some(error);
+        drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// No one will read any more; the writer does not wait.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.arrivals.clear();
+        drop(inner);
+        self.room.notify_all();
+        self.ready.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn take(&mut self, want: usize) -> Result<Option<Vec<Arrival>>, Error> {
+        let mut out: Vec<_> = self.ownership.drain(..).collect();
+        if want > 0 {
+            self.take_records(want, &mut out);
+        }
+        if !out.is_empty() {
+            return Ok(Some(out));
+        }
+        if self.closed {
+            return Err(Error::stop("kafka.closed", "the kafka source was closed: nothing can be read from it"));
+        }
+        match &self.trouble {
+            Some(error) if error.kind() == Kind::Stop => Err(error.clone()),
+            Some(_) => {
+                self.told = Some(Instant::now());
+                Err(self.trouble.take().expect("it was there a line ago"))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn take_records(&mut self, want: usize, out: &mut Vec<Arrival>) {
+        let mut taken = 0;
+        while let Some(arrival) = self.arrivals.front() {
+            if let Arrival::Record(record) = arrival {
+                if taken == want {
+                    break;
+                }
+                taken += 1;
+                self.records -= 1;
+                self.bytes -= record.len();
+            }
+            out.extend(self.arrivals.pop_front());
+        }
+    }
+
+    fn count(&mut self, arrival: &Arrival) {
+        if let Arrival::Record(record) = arrival {
+            self.records += 1;
+            self.bytes += record.len();
+        }
+    }
+
+    fn forget(&mut self, gone: Partition) {
+        self.live.retain(|live| *live != gone);
+        self.arrivals.retain(|arrival| partition(arrival) != Some(gone));
+        let arrivals = std::mem::take(&mut self.arrivals);
+        (self.records, self.bytes) = (0, 0);
+        for arrival in &arrivals {
+            self.count(arrival);
+        }
+        self.arrivals = arrivals;
+    }
+}
+
+fn partition(arrival: &Arrival) -> Option<Partition> {
+    match arrival {
+        Arrival::Record(record) => match &record.place {
+            Place::At { partition, .. } => Some(*partition),
+            Place::Item { .. } => None,
+        },
+        Arrival::Passed(partition, _)
+        | Arrival::Gained(partition)
+        | Arrival::Losing(partition)
+        | Arrival::Lost(partition)
+        | Arrival::Ended(partition) => Some(*partition),
+    }
+}

@@ -1,0 +1,153 @@
+//! What one wake-up of the consumer drained, shaped as it came.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use klr_contract::{Arrival, Partition, Place, Position, Reason, Record};
+use rdkafka::Message as _;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+
+use crate::{Native, TimestampType, shape};
+
+/// A pull ends here even if more is there, so that the engine starts on it.
+const RECORDS: usize = 1_000;
+const BYTES: usize = 1 << 20;
+
+/// A pull being filled. One buffer per partition: a partition that is stuck keeps only its own bytes.
+pub(crate) struct Pull {
+    /// The same for every message: the one topic.
+    topic: String,
+    buffers: Vec<(Partition, BytesMut)>,
+    items: Vec<Item>,
+    bytes: usize,
+    /// What each partition's buffer came to last time, to allocate once and closely.
+    usual: Vec<usize>,
+}
+
+enum Item {
+    Record { buffer: usize, json: Result<Range<usize>, Reason>, offset: i64, at: Option<Timestamp> },
+    Other(Arrival),
+}
+
+impl Pull {
+    pub(crate) fn new(topic: &str) -> Self {
+        Self { topic: topic.to_owned(), buffers: Vec::new(), items: Vec::new(), bytes: 0, usual: Vec::new() }
+    }
+
+    /// Whether to go on filling it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.items.len() < RECORDS && self.bytes < BYTES
+    }
+
+    /// Shapes a message.
+    pub(crate) fn add(&mut self, partition: Partition, message: &BorrowedMessage<'_>) {
+        let number = self.buffer(partition);
+        let (_, buffer) = &mut self.buffers[number];
+        let start = buffer.len();
+        let (timestamp, timestamp_type) = timestamp(message);
+        let json = match write(&self.topic, message, timestamp, timestamp_type, buffer) {
+            Ok(()) => {
+                self.bytes += buffer.len() - start;
+                Ok(start..buffer.len())
+            }
+            Err(reason) => {
+                buffer.truncate(start);
+                Err(reason)
+            }
+        };
+        let at = Timestamp::from_millisecond(timestamp).ok().filter(|_| timestamp_type != TimestampType::None);
+        self.items.push(Item::Record { buffer: number, json, offset: message.offset(), at });
+    }
+
+    /// Something in between: a place passed over, an end.
+    pub(crate) fn note(&mut self, arrival: Arrival) {
+        self.items.push(Item::Other(arrival));
+    }
+
+    /// What it holds, in order of arrival. It can be filled anew.
+    pub(crate) fn seal(&mut self) -> Vec<Arrival> {
+        // A message without a time of its own is as old as its arrival.
+        let now = Timestamp::now();
+        let mut sealed = Vec::with_capacity(self.buffers.len());
+        for (partition, buffer) in self.buffers.drain(..) {
+            let index = partition.index as usize;
+            if self.usual.len() <= index {
+                self.usual.resize(index + 1, 0);
+            }
+            self.usual[index] = buffer.len();
+            sealed.push((partition, freeze(buffer)));
+        }
+        self.bytes = 0;
+        let arrival = |item| match item {
+            Item::Other(arrival) => arrival,
+            Item::Record { buffer, json, offset, at } => {
+                let (partition, bytes) = &sealed[buffer];
+                Arrival::Record(Record {
+                    json: json.map(|range| bytes.slice(range)),
+                    place: Place::At { partition: *partition, position: Position::Offset(offset), key: 0 },
+                    at: at.unwrap_or(now),
+                })
+            }
+        };
+        self.items.drain(..).map(arrival).collect()
+    }
+
+    fn buffer(&mut self, partition: Partition) -> usize {
+        // Few partitions a pull, and mostly the last one again.
+        if let Some(known) = self.buffers.iter().rposition(|(of, _)| *of == partition) {
+            return known;
+        }
+        let usual = self.usual.get(partition.index as usize).copied().unwrap_or_default();
+        self.buffers.push((partition, BytesMut::with_capacity(usual)));
+        self.buffers.len() - 1
+    }
+}
+
+/// What was allocated and not used would be held as long as the records, and counted nowhere.
+fn freeze(buffer: BytesMut) -> Bytes {
+    if buffer.capacity() - buffer.len() > buffer.len() / 8 {
+        Bytes::copy_from_slice(&buffer)
+    } else {
+        buffer.freeze()
+    }
+}
+
+fn timestamp(message: &BorrowedMessage<'_>) -> (i64, TimestampType) {
+    match message.timestamp() {
+        rdkafka::Timestamp::NotAvailable => (-1, TimestampType::None),
+        rdkafka::Timestamp::CreateTime(ms) => (ms, TimestampType::CreateTime),
+        rdkafka::Timestamp::LogAppendTime(ms) => (ms, TimestampType::LogAppendTime),
+    }
+}
+
+fn write(
+    topic: &str,
+    message: &BorrowedMessage<'_>,
+    timestamp: i64,
+    timestamp_type: TimestampType,
+    out: &mut BytesMut,
+) -> Result<(), Reason> {
+    let native = Native {
+        topic,
+        partition: message.partition(),
+        offset: message.offset(),
+        timestamp,
+        timestamp_type,
+        key: message.key(),
+        value: message.payload(),
+        headers: std::iter::empty(),
+    };
+    let Some(headers) = message.headers() else {
+        shape::write(native, out);
+        return Ok(());
+    };
+    let Native { topic, partition, offset, timestamp, timestamp_type, key, value, .. } = native;
+    let headers = headers.iter().map(|header| (header.key, header.value));
+    let native = Native { topic, partition, offset, timestamp, timestamp_type, key, value, headers };
+    // rdkafka panics on a header name that is not UTF-8, which no client of Kafka's own can write: that record has no
+    // fragment, the thread lives on.
+    catch_unwind(AssertUnwindSafe(|| shape::write(native, out)))
+        .map_err(|_| Reason("a header's name is not UTF-8".to_owned()))
+}

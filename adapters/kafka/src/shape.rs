@@ -1,0 +1,242 @@
+//! Message → fragment → event, and identifier → record. Pure.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{BufMut, Bytes, BytesMut};
+use klr_contract::{Place, Position, Record};
+use serde_json::Value;
+
+use crate::{Config, Header, Native};
+
+/// How every fragment begins. The topic follows, so a fragment says by itself which list of the event it belongs to.
+const HEAD: &[u8] = br#"{"topic":"#;
+
+/// The Lambda event of a Kafka batch: `{"eventSource", ["eventSourceArn",] "bootstrapServers", "records": {"t-0": […]}}`.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Everything before the first list.
+    head: Vec<u8>,
+}
+
+impl Shape {
+    /// The shape of a mapping's events. Needs no broker.
+    pub fn new(config: &Config) -> Self {
+        Self::of(&config.bootstrap.join(","), config.arn.as_deref())
+    }
+
+    /// The shape of events from these servers; with a cluster's ARN, MSK's.
+    pub fn of(bootstrap_servers: &str, arn: Option<&str>) -> Self {
+        let mut head = BytesMut::new();
+        match arn {
+            Some(arn) => {
+                head.put_slice(br#"{"eventSource":"aws:kafka","eventSourceArn":"#);
+                string(arn, &mut head);
+            }
+            None => head.put_slice(br#"{"eventSource":"SelfManagedKafka""#),
+        }
+        head.put_slice(br#","bootstrapServers":"#);
+        string(bootstrap_servers, &mut head);
+        head.put_slice(br#","records":{"#);
+        Self { head: head.to_vec() }
+    }
+}
+
+const TAIL: &[u8] = b"}}";
+
+impl klr_contract::Shape for Shape {
+    fn frame(&self) -> usize {
+        // Every list pays for a comma after it, the last one's is not needed.
+        self.head.len() + TAIL.len() - 1
+    }
+
+    fn opening(&self, record: &Record) -> usize {
+        // `"t-0":[` `]` `,`, less the comma of the list's last record.
+        name_len(&list_of(record)) + r#":[],"#.len() - 1
+    }
+
+    fn event(&self, batch: &[Record]) -> Bytes {
+        let (lists, list_of_each) = lists(batch);
+        let size = self.head.len()
+            + TAIL.len()
+            + lists.iter().map(|list| name_len(list) + r#":[],"#.len()).sum::<usize>()
+            + batch.iter().map(|record| self.cost(record)).sum::<usize>();
+        let mut out = BytesMut::with_capacity(size);
+        out.put_slice(&self.head);
+        for (number, list) in lists.iter().enumerate() {
+            if number > 0 {
+                out.put_u8(b',');
+            }
+            name(list, &mut out);
+            out.put_slice(b":[");
+            let mut first = true;
+            for (record, _) in batch.iter().zip(&list_of_each).filter(|(_, of)| **of == number) {
+                if !std::mem::take(&mut first) {
+                    out.put_u8(b',');
+                }
+                out.put_slice(fragment(record));
+            }
+            out.put_u8(b']');
+        }
+        out.put_slice(TAIL);
+        out.freeze()
+    }
+
+    fn locate(&self, identifier: &Value, batch: &[Record]) -> Vec<usize> {
+        let wanted = || {
+            let (topic, partition) = identifier.get("partition")?.as_str()?.rsplit_once('-')?;
+            let index: u32 = partition.parse().ok()?;
+            // One spelling only: "t-00" and "t-+0" name nothing.
+            (index.to_string() == partition).then_some(())?;
+            let mut quoted = BytesMut::new();
+            string(topic, &mut quoted);
+            Some((quoted, index, identifier.get("offset")?.as_i64()?))
+        };
+        let Some((topic, index, offset)) = wanted() else { return Vec::new() };
+        let is_it = |record: &&Record| matches!(&record.place, Place::At { partition, position: Position::Offset(at), .. }
+                if *at == offset && partition.index == index && topic_of(fragment(record)) == &topic[..]);
+        batch.iter().enumerate().filter(|(_, record)| is_it(record)).map(|(number, _)| number).collect()
+    }
+}
+
+/// The list of an event a record stands in: topic (quoted, as JSON) and partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct List<'a> {
+    topic: &'a [u8],
+    index: u32,
+}
+
+fn list_of(record: &Record) -> List<'_> {
+    let index = match &record.place {
+        Place::At { partition, .. } => partition.index,
+        Place::Item { .. } => 0,
+    };
+    List { topic: topic_of(fragment(record)), index }
+}
+
+/// The lists of a batch in order of first appearance, and for each record the number of its list.
+fn lists(batch: &[Record]) -> (Vec<List<'_>>, Vec<usize>) {
+    let mut lists: Vec<List<'_>> = Vec::new();
+    let mut of_each = Vec::with_capacity(batch.len());
+    let mut last = 0;
+    for record in batch {
+        let list = list_of(record);
+        // Runs of one partition are the rule.
+        if lists.get(last) != Some(&list) {
+            last = lists.iter().position(|known| *known == list).unwrap_or_else(|| {
+                lists.push(list);
+                lists.len() - 1
+            });
+        }
+        of_each.push(last);
+    }
+    (lists, of_each)
+}
+
+fn fragment(record: &Record) -> &[u8] {
+    record.json.as_deref().unwrap_or_default()
+}
+
+/// The quoted topic of a fragment.
+fn topic_of(fragment: &[u8]) -> &[u8] {
+    let from = fragment.get(HEAD.len()..).unwrap_or_default();
+    let mut escaped = false;
+    let end = from.iter().skip(1).position(|byte| match byte {
+        b'"' if !escaped => true,
+        byte => {
+            escaped = *byte == b'\\' && !escaped;
+            false
+        }
+    });
+    end.map_or(b"", |end| &from[..end + 2])
+}
+
+/// Writes `"topic-0"`.
+fn name(list: &List<'_>, out: &mut BytesMut) {
+    let (_, open) = list.topic.split_last().unwrap_or((&0, b"\""));
+    out.put_slice(open);
+    out.put_u8(b'-');
+    decimal(list.index.into(), out);
+    out.put_u8(b'"');
+}
+
+fn name_len(list: &List<'_>) -> usize {
+    list.topic.len().max(2) + 1 + list.index.checked_ilog10().unwrap_or(0) as usize + 1
+}
+
+/// Writes the fragment of one message.
+pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, out: &mut BytesMut) {
+    let bytes = native.key.map_or(0, <[u8]>::len) + native.value.map_or(0, <[u8]>::len);
+    out.reserve(bytes / 3 * 4 + native.topic.len() + 192);
+    out.put_slice(HEAD);
+    string(native.topic, out);
+    out.put_slice(br#","partition":"#);
+    decimal(native.partition.into(), out);
+    out.put_slice(br#","offset":"#);
+    decimal(native.offset, out);
+    out.put_slice(br#","timestamp":"#);
+    decimal(native.timestamp, out);
+    out.put_slice(br#","timestampType":""#);
+    out.put_slice(native.timestamp_type.name().as_bytes());
+    out.put_u8(b'"');
+    // A null key or value is no member at all (spec/events.md §4).
+    if let Some(key) = native.key {
+        out.put_slice(br#","key":"#);
+        base64(key, out);
+    }
+    if let Some(value) = native.value {
+        out.put_slice(br#","value":"#);
+        base64(value, out);
+    }
+    out.put_slice(br#","headers":["#);
+    for (number, (name, value)) in native.headers.enumerate() {
+        out.put_slice(if number == 0 { b"{" } else { b",{" });
+        string(name, out);
+        out.put_slice(b":[");
+        for (number, byte) in value.unwrap_or_default().iter().enumerate() {
+            if number > 0 {
+                out.put_u8(b',');
+            }
+            // Java's bytes are signed, and so AWS writes them.
+            decimal((*byte as i8).into(), out);
+        }
+        out.put_slice(b"]}");
+    }
+    out.put_slice(b"]}");
+}
+
+/// A quoted JSON string. Names without anything to escape, nearly all, are copied as they are.
+fn string(text: &str, out: &mut BytesMut) {
+    if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
+        serde_json::to_writer(out.writer(), text).expect("writing to memory does not fail");
+    } else {
+        out.put_u8(b'"');
+        out.put_slice(text.as_bytes());
+        out.put_u8(b'"');
+    }
+}
+
+/// Quoted standard base64, encoded in place.
+fn base64(bytes: &[u8], out: &mut BytesMut) {
+    out.put_u8(b'"');
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    STANDARD.encode_slice(bytes, &mut out[start..]).expect("four bytes for every three");
+    out.put_u8(b'"');
+}
+
+fn decimal(number: i64, out: &mut BytesMut) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.put_u8(b'-');
+    }
+    out.put_slice(&digits[at..]);
+}
