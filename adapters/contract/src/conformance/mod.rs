@@ -1,3 +1,4 @@
 //! One suite for all adapters.
 
+pub mod log;
 pub mod queue;
