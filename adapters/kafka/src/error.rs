@@ -20,15 +20,15 @@ pub(crate) fn classify(error: &KafkaError, reason: &str) -> Option<Error> {
             format!("SASL authentication failed: check mechanism, username and password: {reason}"),
         ),
         Code::SSL => tls(&reason),
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-            Error::retry(
-                "kafka.authorization",
-                format!(
-                    "Cluster failed to authorize Lambda: allow Read and Describe on the topic and Read on the \
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed => Error::retry(
+            "kafka.authorization",
+            format!(
+                "Cluster failed to authorize Lambda: allow Read and Describe on the topic and Read on the \
                      consumer group: {reason}"
-                ),
-            )
-        }
+            ),
+        ),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
             Error::retry("kafka.topic", format!("the topic is not there: {reason}"))
         }
@@ -58,17 +58,24 @@ fn tls(reason: &str) -> Error {
 
 /// The client could not be made: nothing but another configuration helps.
 pub(crate) fn configuration(error: &KafkaError) -> Error {
-    let pem = |text: &str| ["ssl.key", "ssl.certificate", "private key", "certificate"].iter().any(|t| text.contains(t));
+    let pem = |text: &str| {
+        ["ssl.key", "ssl.certificate", "private key", "certificate"].iter().any(|t| text.contains(t))
+    };
     match error {
         // Its own text would repeat the value, which may be a secret.
-        KafkaError::ClientConfig(_, _, option, _) => {
-            Error::stop("kafka.configuration", format!("the kafka client refused the value of its option {option}"))
-        }
+        KafkaError::ClientConfig(_, _, option, _) => Error::stop(
+            "kafka.configuration",
+            format!("the kafka client refused the value of its option {option}"),
+        ),
         KafkaError::ClientCreation(reason) if pem(reason) => Error::stop(
             "kafka.certificate",
-            format!("Provided certificate or private key is invalid: expected PEM, the key in PKCS#8: {reason}"),
+            format!(
+                "Provided certificate or private key is invalid: expected PEM, the key in PKCS#8: {reason}"
+            ),
         ),
-        other => Error::stop("kafka.configuration", format!("the kafka client refused its configuration: {other}")),
+        other => {
+            Error::stop("kafka.configuration", format!("the kafka client refused its configuration: {other}"))
+        }
     }
 }
 
@@ -91,5 +98,6 @@ pub(crate) fn commit_is_final(error: &KafkaError) -> bool {
 
 /// A commit that will not succeed.
 pub(crate) fn commit(error: &KafkaError, topic: &str) -> Error {
-    classify(error, "").unwrap_or_else(|| Error::retry("kafka.commit", format!("commit on topic {topic}: {error}")))
+    classify(error, "")
+        .unwrap_or_else(|| Error::retry("kafka.commit", format!("commit on topic {topic}: {error}")))
 }

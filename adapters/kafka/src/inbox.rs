@@ -143,7 +143,10 @@ impl Inner {
             return Ok(Some(out));
         }
         if self.closed {
-            return Err(Error::stop("kafka.closed", "the kafka source was closed: nothing can be read from it"));
+            return Err(Error::stop(
+                "kafka.closed",
+                "the kafka source was closed: nothing can be read from it",
+            ));
         }
         match &self.trouble {
             Some(error) if error.kind() == Kind::Stop => Err(error.clone()),

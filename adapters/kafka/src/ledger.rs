@@ -88,7 +88,9 @@ impl Ledger {
         let mut inner = self.lock();
         let mut due = Due::new();
         for (partition, position) in through {
-            let (Some(owned), Position::Offset(last)) = (inner.current(*partition), position) else { continue };
+            let (Some(owned), Position::Offset(last)) = (inner.current(*partition), position) else {
+                continue;
+            };
             owned.done = owned.done.max(last + 1);
             if owned.done > owned.committed {
                 owned.in_flight += 1;
@@ -122,7 +124,8 @@ impl Ledger {
     /// Waits until each is released and no commit names one any more, or until it has waited long enough.
     pub(crate) fn wait_released(&self, partitions: &[Partition], longest: Duration) {
         let held = |inner: &mut Inner| {
-            let waits = |p: &Partition| inner.current(*p).is_some_and(|owned| !owned.released || owned.in_flight > 0);
+            let waits =
+                |p: &Partition| inner.current(*p).is_some_and(|owned| !owned.released || owned.in_flight > 0);
             // `any` has to borrow mutably through `current`.
             partitions.iter().map(waits).fold(false, |any, one| any | one) && !inner.stopping
         };
@@ -159,7 +162,8 @@ impl Ledger {
     pub(crate) fn stall(&self, stalled: bool, act: impl FnOnce(&[u32])) {
         let mut inner = self.lock();
         inner.stalled = stalled;
-        let open: Vec<_> = inner.owned.iter().filter(|(_, o)| o.open && !o.released).map(|(index, _)| *index).collect();
+        let open: Vec<_> =
+            inner.owned.iter().filter(|(_, o)| o.open && !o.released).map(|(index, _)| *index).collect();
         act(&open);
     }
 

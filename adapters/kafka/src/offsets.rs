@@ -14,9 +14,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) type Offsets = BTreeMap<i32, i64>;
 
 /// The partitions a topic has. None: there is no such topic.
-pub(crate) fn partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> KafkaResult<Vec<i32>> {
+pub(crate) fn partitions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+) -> KafkaResult<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
-    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else { return Ok(Vec::new()) };
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(Vec::new());
+    };
     match found.error() {
         Some(error) => Err(KafkaError::MetadataFetch(error.into())),
         None => Ok(found.partitions().iter().map(|partition| partition.id()).collect()),

@@ -57,7 +57,8 @@ impl Pull {
                 Err(reason)
             }
         };
-        let at = Timestamp::from_millisecond(timestamp).ok().filter(|_| timestamp_type != TimestampType::None);
+        let at =
+            Timestamp::from_millisecond(timestamp).ok().filter(|_| timestamp_type != TimestampType::None);
         self.items.push(Item::Record { buffer: number, json, offset: message.offset(), at });
     }
 

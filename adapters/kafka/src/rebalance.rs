@@ -68,7 +68,11 @@ impl Context {
         }
         take(consumer, &list)?;
         // A partition that was paused when it was lost may still be (librdkafka#5591).
-        if self.shared.ledger.stalled() { consumer.pause(&list)? } else { consumer.resume(&list)? }
+        if self.shared.ledger.stalled() {
+            consumer.pause(&list)?
+        } else {
+            consumer.resume(&list)?
+        }
         for span in spans {
             self.shared.inbox.gained(self.shared.ledger.gain(span));
         }
@@ -90,7 +94,10 @@ impl Context {
             let start = match committed.get(partition) {
                 Some(committed) if *committed < beginning => {
                     tracing::warn!(
-                        topic, partition, committed, beginning,
+                        topic,
+                        partition,
+                        committed,
+                        beginning,
                         "records between the committed offset and the beginning are gone (retention): going on at the beginning"
                     );
                     beginning

@@ -91,8 +91,10 @@ impl klr_contract::Shape for Shape {
             Some((quoted, index, identifier.get("offset")?.as_i64()?))
         };
         let Some((topic, index, offset)) = wanted() else { return Vec::new() };
-        let is_it = |record: &&Record| matches!(&record.place, Place::At { partition, position: Position::Offset(at), .. }
-                if *at == offset && partition.index == index && topic_of(fragment(record)) == &topic[..]);
+        let is_it = |record: &&Record| {
+            matches!(&record.place, Place::At { partition, position: Position::Offset(at), .. }
+                if *at == offset && partition.index == index && topic_of(fragment(record)) == &topic[..])
+        };
         batch.iter().enumerate().filter(|(_, record)| is_it(record)).map(|(number, _)| number).collect()
     }
 }

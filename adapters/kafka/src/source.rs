@@ -33,7 +33,9 @@ impl Source {
                 let leaving = Leaving { shared: its, leave };
                 thread::run(&leaving.shared);
             })
-            .map_err(|error| Error::retry("kafka.thread", format!("no thread for the kafka consumer: {error}")))?;
+            .map_err(|error| {
+                Error::retry("kafka.thread", format!("no thread for the kafka consumer: {error}"))
+            })?;
         Ok(Self { shared, turn: Mutex::default(), left })
     }
 
@@ -109,10 +111,9 @@ impl Log for Source {
     async fn close(&self) -> Result<(), Error> {
         self.stop();
         let mut left = self.left.clone();
-        left.wait_for(|left| *left)
-            .await
-            .map(drop)
-            .map_err(|_| Error::retry("kafka.thread", "the kafka consumer's thread ended without leaving the group"))
+        left.wait_for(|left| *left).await.map(drop).map_err(|_| {
+            Error::retry("kafka.thread", "the kafka consumer's thread ended without leaving the group")
+        })
     }
 }
 
@@ -134,7 +135,9 @@ impl Drop for Leaving {
             let topic = &self.shared.config.topic;
             self.shared.inbox.trouble(Error::stop(
                 "kafka.thread",
-                format!("the thread of the kafka consumer on topic {topic} panicked; this is a bug: see the log"),
+                format!(
+                    "the thread of the kafka consumer on topic {topic} panicked; this is a bug: see the log"
+                ),
             ));
         }
         self.leave.send_replace(true);

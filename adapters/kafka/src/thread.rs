@@ -72,7 +72,8 @@ impl Shared {
     /// What a failed question means.
     pub(crate) fn explain(&self, error: &KafkaError) -> Error {
         let context = format!("topic {}, group {}, {error}", self.config.topic, self.config.group);
-        error::classify(error, &context).unwrap_or_else(|| error::unreachable(&self.config.bootstrap.join(",")))
+        error::classify(error, &context)
+            .unwrap_or_else(|| error::unreachable(&self.config.bootstrap.join(",")))
     }
 
     fn pause(&self, consumer: &Consumer, indexes: &[u32], pause: bool) {
@@ -225,7 +226,8 @@ impl<'a> Reader<'a> {
     /// Some partition's next record is gone. The error does not say which, so each is looked at.
     fn go_to_beginnings(&mut self) -> KafkaResult<()> {
         let topic = &self.shared.config.topic;
-        let owned: Vec<_> = self.cursors.iter().flatten().map(|cursor| cursor.partition.index as i32).collect();
+        let owned: Vec<_> =
+            self.cursors.iter().flatten().map(|cursor| cursor.partition.index as i32).collect();
         if owned.is_empty() {
             return Ok(());
         }
@@ -238,7 +240,11 @@ impl<'a> Reader<'a> {
                 continue;
             }
             tracing::warn!(
-                topic, partition, expected = cursor.next, beginning, end,
+                topic,
+                partition,
+                expected = cursor.next,
+                beginning,
+                end,
                 "the next record is gone (retention, or the topic was made anew): going on at the beginning"
             );
             self.consumer.seek(topic, partition, Offset::Offset(beginning), offsets::PATIENCE)?;
@@ -269,7 +275,8 @@ impl<'a> Reader<'a> {
             if self.cursors.len() <= index {
                 self.cursors.resize_with(index + 1, || None);
             }
-            let known = before.get_mut(index).and_then(Option::take).filter(|known| known.partition == partition);
+            let known =
+                before.get_mut(index).and_then(Option::take).filter(|known| known.partition == partition);
             let is_new = known.is_none();
             self.cursors[index] = known.or(Some(Cursor { partition, next, until, ended: false }));
             if is_new {
