@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, default_provider::credentials::DefaultCredentialsChain, imds,
-    meta::credentials::CredentialsProviderChain, timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
+    meta::credentials::CredentialsProviderChain, profile::ProfileFileCredentialsProvider,
+    timeout::TimeoutConfig,
 };
 use aws_sdk_secretsmanager::config::Credentials;
 
@@ -10,10 +11,14 @@ use aws_sdk_secretsmanager::config::Credentials;
 const ATTEMPT: Duration = Duration::from_secs(10);
 const CALL: Duration = Duration::from_secs(30);
 
-/// Whether calls to `service` (as in `AWS_ENDPOINT_URL_<SERVICE>`: `SQS`) go somewhere else than to AWS's own address.
-pub fn overridden(service: &str, endpoint: Option<&str>) -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    endpoint.is_some() || set("AWS_ENDPOINT_URL") || set(&format!("AWS_ENDPOINT_URL_{service}"))
+/// Whether calls to `service` (as in `AWS_ENDPOINT_URL_<SERVICE>`: `SQS`) go to somebody else's server than AWS's: an
+/// emulator, a compatible queue. AWS's own interface endpoints are AWS.
+pub fn elsewhere(service: &str, endpoint: Option<&str>) -> bool {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let ignored = set("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|value| value == "true");
+    let configured = || set(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| set("AWS_ENDPOINT_URL"));
+    let endpoint = endpoint.map(str::to_owned).or_else(|| if ignored { None } else { configured() });
+    endpoint.is_some_and(|endpoint| !is_aws(&endpoint))
 }
 
 /// What a client of `service` in `region` is built from.
@@ -21,31 +26,40 @@ pub fn overridden(service: &str, endpoint: Option<&str>) -> bool {
 /// The standard chain finds the credentials; retries are the SDK's standard mode (three attempts, jittered, a token bucket
 /// against storms). `endpoint` wins over the chain's own settings.
 pub async fn config(region: &str, service: &str, endpoint: Option<&str>) -> SdkConfig {
-    let region = Region::new(region.to_owned());
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(4))
         .operation_attempt_timeout(ATTEMPT)
         .operation_timeout(CALL)
         .build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).timeout_config(timeouts);
+    let region = Region::new(region.to_owned());
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region).timeout_config(timeouts);
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    if overridden(service, endpoint) {
-        loader = loader.credentials_provider(chain_or_made_up(region).await);
+    if elsewhere(service, endpoint) {
+        loader = loader.credentials_provider(written_or_made_up());
     }
     loader.load().await
 }
 
-/// The chain with an end: made-up credentials where nothing gives any. An emulator takes them; AWS behind an interface
-/// endpoint refuses them, and says so. The instance metadata service is asked once, not four times: where there is none
-/// (the laptop again) each attempt costs a second of start-up.
-async fn chain_or_made_up(region: Region) -> CredentialsProviderChain {
-    let metadata = imds::Client::builder().max_attempts(1).connect_timeout(Duration::from_secs(1)).build();
-    let chain = DefaultCredentialsChain::builder().region(region).imds_client(metadata).build().await;
-    let made_up = Credentials::new("klr", "klr", None, None, "made up: no credentials, endpoint overridden");
-    CredentialsProviderChain::first_try("Default", chain).or_else("MadeUp", made_up)
+/// For another server than AWS's: keys the user wrote down (environment, profile), else made-up ones.
+///
+/// The rest of the chain is left out. What a machine or a pod is lent by AWS (instance metadata, container, web identity)
+/// is not for others to see, and on a laptop asking for it only costs seconds.
+fn written_or_made_up() -> CredentialsProviderChain {
+    let made_up = Credentials::new("klr", "klr", None, None, "made up: no credentials, and not AWS");
+    CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", ProfileFileCredentialsProvider::builder().build())
+        .or_else("MadeUp", made_up)
+}
+
+fn is_aws(endpoint: &str) -> bool {
+    const DOMAINS: [&str; 4] =
+        ["amazonaws.com", "amazonaws.com.cn", "api.aws", "api.amazonwebservices.com.cn"];
+    let authority = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_ascii_lowercase();
+    DOMAINS.iter().any(|domain| host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.')))
 }
 
 #[cfg(test)]
@@ -53,8 +67,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_an_override() {
-        assert!(overridden("SQS", Some("http://localhost:9324")));
+    fn tells_aws_from_others() {
+        for aws in [
+            "https://sqs.us-east-1.amazonaws.com",
+            "https://vpce-0a-1b.sqs.eu-west-1.vpce.amazonaws.com:443/",
+            "https://sqs.cn-north-1.amazonaws.com.cn",
+            "https://sqs.us-east-1.api.aws",
+        ] {
+            assert!(!elsewhere("SQS", Some(aws)), "{aws}");
+        }
+        for other in
+            ["http://localhost:9324", "http://[::1]:9324", "https://amazonaws.com.evil.example/amazonaws.com"]
+        {
+            assert!(elsewhere("SQS", Some(other)), "{other}");
+        }
     }
 
     #[tokio::test]

@@ -10,6 +10,6 @@ mod error;
 mod secret;
 
 pub use arn::{Arn, NotAnArn};
-pub use config::{config, overridden};
+pub use config::{config, elsewhere};
 pub use error::{NO_QUEUE, failure};
 pub use secret::{secret, secret_at};
