@@ -1,1 +1,40 @@
-#![allow(missing_docs)]
+//! Runs any Lambda function as it is.
+//!
+//! The nouns:
+//!
+//! * a *sandbox* (AWS: execution environment) is one runtime process and the Runtime API endpoint that serves it alone;
+//! * the *function* is the sandbox with the queue in front of it;
+//! * the *front* is what callers speak to: CloudEvents over HTTP, and Lambda's Invoke API.
+//!
+//! What holds throughout:
+//!
+//! * the endpoint listens before its process starts, and closes with it: a client of an older process can neither be
+//!   refused at the start nor answer for an invocation that is not its own;
+//! * what becomes of the process answers the one invocation it held, and never ends the host;
+//! * an invocation nobody waits for any more does not start;
+//! * no process outlives the [`Host`]: its whole group is killed, and reaped.
+
+mod admin;
+pub mod cli;
+pub mod cloudevent;
+mod error;
+mod exchange;
+mod exit;
+mod front;
+mod function;
+mod host;
+mod invocation;
+mod launch;
+mod logs;
+mod metrics;
+mod process;
+mod runtime_api;
+mod sandbox;
+mod serve;
+mod settings;
+mod variables;
+
+pub use error::Error;
+pub use host::Host;
+pub use metrics::Metrics;
+pub use settings::{Logs, Reply, Settings};

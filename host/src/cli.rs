@@ -1,0 +1,191 @@
+//! `klr host`, and the whole of `klr-host`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Host, Reply, Settings, admin};
+
+/// Bad usage or input, as all verbs answer it.
+const USAGE: u8 = 2;
+
+/// Runs a Lambda function as it is, and takes CloudEvents and Invoke API calls for it over HTTP.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where callers are served [default: 0.0.0.0:$PORT where PORT is set, else 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9091")]
+    admin: SocketAddr,
+    /// Accept callers before the function has initialised
+    #[arg(long)]
+    lazy: bool,
+    /// What a CloudEvent is answered with: auto (the function's reply; nothing to a request with `Prefer: reply`),
+    /// always, event (the reply as a CloudEvent), never
+    #[arg(long, value_name = "WHAT", default_value = "auto")]
+    reply: Reply,
+    /// The function's name
+    #[arg(long, default_value = "function")]
+    name: String,
+    /// python3.X or provided*, where no command is given
+    #[arg(long)]
+    runtime: Option<String>,
+    /// The handler [default: the command's last argument]
+    #[arg(long)]
+    handler: Option<String>,
+    /// The function's code: where it runs [default: here]
+    #[arg(long, value_name = "DIR")]
+    code: Option<PathBuf>,
+    /// How long an invocation may take, as in 3s, 500ms or 15m
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
+    timeout: Duration,
+    /// The memory the function is told it has, in MB
+    #[arg(long, value_name = "MB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    memory: u32,
+    /// How many invocations run at once; more than one comes with the next release
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
+    concurrency: u32,
+    /// A variable for the function: NAME=VALUE, or NAME alone for the host's own value
+    #[arg(long = "env", value_name = "K=V")]
+    environment: Vec<String>,
+    /// Hand a CloudEvent's attributes to the function, as `custom` of its client context
+    #[arg(long)]
+    cloudevent_context: bool,
+    /// How long what is running may take to finish after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = duration)]
+    drain_timeout: Duration,
+    /// The function's own runtime client and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Args {
+    fn listen(&self) -> anyhow::Result<SocketAddr> {
+        if let Some(address) = self.listen {
+            return Ok(address);
+        }
+        match std::env::var("PORT") {
+            Ok(port) => {
+                let port =
+                    port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
+                Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
+            }
+            Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
+        }
+    }
+
+    fn settings(self) -> Settings {
+        Settings {
+            name: self.name,
+            command: self.command,
+            runtime: self.runtime,
+            handler: self.handler,
+            directory: self.code,
+            timeout: self.timeout,
+            memory_mb: self.memory,
+            environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
+            reply: self.reply,
+            lazy: self.lazy,
+            cloudevent_context: self.cloudevent_context,
+            ..Settings::default()
+        }
+    }
+}
+
+/// Runs the host until SIGTERM or Ctrl-C, and ends what it started. A second signal does not wait.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match serve(args).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Ok(ExitCode::from(USAGE))
+        }
+    }
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (address, drain) = (args.listen()?, args.drain_timeout);
+    // Bound now, so that a port in use is told at once; listened on when the function is there.
+    let socket = bind(address).with_context(|| format!("--listen {address}"))?;
+    let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
+    let starting = Host::start_on(args.settings(), socket);
+    let host = tokio::select! {
+        host = starting => host?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
+    let _closed = closed.clone().drop_guard();
+    tokio::spawn(admin::serve(admin, host.function(), draining.clone(), closed));
+    tracing::info!(address = %host.address(), "the function is served");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    draining.cancel();
+    tokio::select! {
+        () = host.stop(drain) => {}
+        // Dropped unfinished, the host kills the function's processes.
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// `NAME=VALUE`, or the host's own value of `NAME`.
+fn variable(given: &str) -> Option<(String, String)> {
+    match given.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((given.to_owned(), std::env::var(given).ok()?)),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("expected a number with ms, s or m, as in 3s; got {text:?}");
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "s" | "" => number,
+        "m" => number * 60.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_units() {
+        assert_eq!(duration("3s"), Ok(Duration::from_secs(3)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("3"), Ok(Duration::from_secs(3)));
+        for wrong in ["", "s", "3h", "-1s", "3 s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

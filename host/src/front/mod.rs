@@ -1,0 +1,56 @@
+//! What callers speak to. A path of the Invoke API's is the Invoke API; anything else is a CloudEvent.
+
+mod event;
+mod invoke;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header::RETRY_AFTER};
+use hyper::body::Incoming;
+use serde_json::value::RawValue;
+
+use crate::{function::Function, invocation::new_trace, serve::Answer};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
+const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
+
+/// Answers one request.
+pub(crate) async fn handle(function: Arc<Function>, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    match invoke::name(head.uri.path()) {
+        Some(name) => invoke::answer(&function, name, &head, body).await,
+        None => event::answer(&function, &head, body).await,
+    }
+}
+
+/// The event a function without one gets, as on Lambda.
+fn or_empty(payload: Bytes) -> Bytes {
+    if payload.is_empty() { Bytes::from_static(b"{}") } else { payload }
+}
+
+/// Whether the bytes are one JSON text, and if not, where they cease to be.
+///
+/// Raw, because it checks that the text is UTF-8 as well, and builds nothing.
+fn check_json(bytes: &[u8]) -> Result<(), String> {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("not JSON at line {}, column {}", error.line(), error.column())),
+    }
+}
+
+/// The caller's trace, or a new one.
+fn trace(headers: &HeaderMap) -> HeaderValue {
+    headers.get(TRACE_ID).filter(|value| !value.is_empty()).cloned().unwrap_or_else(new_trace)
+}
+
+/// A try later is worth it: the queue moves as fast as the function does.
+fn retry_later(mut answer: Answer) -> Answer {
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("an id of ours is a header value")
+}

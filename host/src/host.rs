@@ -1,0 +1,125 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::{
+    Error, Metrics, Settings, front, function::Function, launch::Launch, sandbox::Plan, serve,
+    variables::Variables,
+};
+
+/// How long a process may take over SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long it may take to tell the callers, and to reap, once everything was killed.
+const LAST: Duration = Duration::from_secs(1);
+/// Connections the system may hold while we are about to accept.
+const BACKLOG: u32 = 1024;
+
+/// A function that is being served. Dropping it kills the function's process; [`stop`](Self::stop) ends it properly.
+pub struct Host {
+    function: Arc<Function>,
+    address: SocketAddr,
+    connections: TaskTracker,
+    stop: CancellationToken,
+    _stop: DropGuard,
+    _kill: DropGuard,
+}
+
+impl Host {
+    /// Starts the function and serves it on `listener`. A caller that connects before the first process has initialised
+    /// (or failed to) waits; with [`Settings::lazy`] it waits in our queue.
+    pub async fn start(settings: Settings, listener: TcpListener) -> Result<Self, Error> {
+        let function = prepare(settings).await?;
+        Self::serve(function, listener)
+    }
+
+    /// Starts the function, and only then listens on `socket` (bound already): a probe of the port tells whether the
+    /// function is there.
+    pub async fn start_on(settings: Settings, socket: TcpSocket) -> Result<Self, Error> {
+        let function = prepare(settings).await?;
+        let listener = socket.listen(BACKLOG).map_err(Error::Listen)?;
+        Self::serve(function, listener)
+    }
+
+    fn serve(function: Arc<Function>, listener: TcpListener) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(Error::Listen)?;
+        let stop = CancellationToken::new();
+        let connections = TaskTracker::new();
+        let (served, ending, tracker) = (Arc::clone(&function), stop.clone(), connections.clone());
+        connections.spawn(serve::accept(listener, stop.clone(), move |stream| {
+            let function = Arc::clone(&served);
+            serve::callers(stream, ending.clone(), &tracker, move |request| {
+                front::handle(Arc::clone(&function), request)
+            });
+        }));
+        let kill = function.plan.kill.clone().drop_guard();
+        Ok(Self { function, address, connections, _stop: stop.clone().drop_guard(), stop, _kill: kill })
+    }
+
+    /// Where callers are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.function.metrics
+    }
+
+    /// Whether the process is there and initialised, and callers are accepted.
+    pub fn ready(&self) -> bool {
+        self.function.initialised() && !self.stop.is_cancelled()
+    }
+
+    /// Accepts no more, finishes what was accepted for at most `within`, then ends the process: SIGTERM, and SIGKILL to
+    /// its whole group. Nothing of it is left on return.
+    pub async fn stop(self, within: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        let finished = async {
+            self.connections.wait().await;
+            self.function.idle().await;
+        };
+        if tokio::time::timeout(within, finished).await.is_err() {
+            tracing::warn!(?within, "invocations were still running and are cut off");
+            self.function.plan.kill.cancel();
+            let _ = tokio::time::timeout(LAST, self.connections.wait()).await;
+        }
+        let ended = self.function.terminate(GRACE);
+        if tokio::time::timeout(GRACE + LAST, ended).await.is_err() {
+            tracing::error!("the function's process could not be ended");
+        }
+    }
+
+    pub(crate) fn function(&self) -> Arc<Function> {
+        Arc::clone(&self.function)
+    }
+}
+
+/// Finds the command and starts the first process.
+async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> {
+    settings.check()?;
+    let launch = Launch::find(&settings).await?;
+    let variables = Variables::new(&settings, &launch, std::env::vars_os());
+    let plan = Plan {
+        launch,
+        variables,
+        timeout: settings.timeout,
+        memory_mb: settings.memory_mb,
+        logs: settings.logs.clone(),
+        kill: CancellationToken::new(),
+    };
+    let lazy = settings.lazy;
+    let function = Arc::new(Function::new(settings, plan));
+    if lazy {
+        let function = Arc::clone(&function);
+        tokio::spawn(async move { function.initialise().await });
+    } else {
+        // Dropped half-way (the caller gave up waiting), it takes the process with it.
+        function.initialise().await;
+    }
+    Ok(function)
+}

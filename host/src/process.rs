@@ -1,0 +1,139 @@
+//! One process of the function, in a group of its own, watched until it is reaped.
+
+use std::{io, process::Stdio, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{
+    Logs,
+    exit::Exit,
+    launch::Launch,
+    logs::{Stream, Tail, pass_on},
+};
+
+/// A running process. Dropping it kills its whole group; a task of its own reaps it, so no zombie stays either.
+#[derive(Debug)]
+pub(crate) struct Process {
+    group: Pid,
+    exit: watch::Receiver<Option<Exit>>,
+    _kill: DropGuard,
+}
+
+impl Process {
+    /// Starts the command. It also dies when `kill` is cancelled.
+    pub(crate) fn start(
+        launch: &Launch,
+        variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+        logs: &Logs,
+        tail: &Tail,
+        kill: &CancellationToken,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(&launch.program);
+        command
+            .args(&launch.arguments)
+            .current_dir(&launch.directory)
+            .env_clear()
+            .envs(variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut child = command.spawn()?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let group = Group(Some(group.expect("a child that was not waited for has an id")));
+        if let Some(output) = child.stdout.take() {
+            tokio::spawn(pass_on(output, Stream::Output, logs.clone(), tail.clone()));
+        }
+        if let Some(output) = child.stderr.take() {
+            tokio::spawn(pass_on(output, Stream::Error, logs.clone(), tail.clone()));
+        }
+        let (told, exit) = watch::channel(None);
+        let kill = kill.child_token();
+        let process =
+            Self { group: group.0.expect("it was just made"), exit, _kill: kill.clone().drop_guard() };
+        tokio::spawn(reap(child, group, told, kill));
+        Ok(process)
+    }
+
+    /// How it ended. Can be waited for any number of times.
+    pub(crate) async fn exited(&self) -> Exit {
+        let mut exit = self.exit.clone();
+        let ended = exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit);
+        // The reaper is gone without a word only when the whole runtime is.
+        match ended {
+            Some(exit) => exit,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        *self.exit.borrow()
+    }
+
+    /// Asks it to end, makes it after `grace`, and waits until it has.
+    pub(crate) async fn terminate(self, grace: Duration) {
+        if self.exit().is_none() {
+            let _ = kill_process_group(self.group, Signal::TERM);
+            let _ = tokio::time::timeout(grace, self.exited()).await;
+        }
+        self.kill().await;
+    }
+
+    /// Kills the group, and waits until it is reaped.
+    pub(crate) async fn kill(self) {
+        let mut exit = self.exit.clone();
+        drop(self);
+        let _ = exit.wait_for(Option::is_some).await;
+    }
+}
+
+/// A process group that does not outlive this value.
+struct Group(Option<Pid>);
+
+impl Group {
+    /// Kills what is left of the group. Once only: after its leader is reaped, the number may become someone else's.
+    fn kill(&mut self) {
+        if let Some(group) = self.0.take() {
+            // ESRCH: nothing is left.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn reap(
+    mut child: Child,
+    mut group: Group,
+    told: watch::Sender<Option<Exit>>,
+    kill: CancellationToken,
+) {
+    let status = tokio::select! {
+        status = child.wait() => status,
+        () = kill.cancelled() => {
+            group.kill();
+            child.wait().await
+        }
+    };
+    // What a leader leaves behind when it ends by itself goes with it.
+    group.kill();
+    match status {
+        Ok(status) => {
+            told.send_replace(Some(Exit(status)));
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot wait for the function's process");
+            told.send_replace(Some(Exit(std::process::ExitStatus::default())));
+        }
+    }
+}

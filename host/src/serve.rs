@@ -1,0 +1,174 @@
+//! HTTP connections: accepting them, serving them, reading what they carry.
+
+use std::{convert::Infallible, future::Future, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Above the 1 MiB that a client may put into one header of an error report, request line and other headers included.
+const LARGEST_HEAD: usize = 2 * 1024 * 1024;
+/// A caller that has not sent its request's head by then is cut off.
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// What is read and thrown away of a body nobody wants, so that a caller gets to read our answer instead of a reset.
+const DISCARD: usize = 64 * 1024 * 1024;
+
+/// What every answer's body is: whole and in memory, so that head and body leave in one write.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Accepts until `stop`; the listener is closed then.
+pub(crate) async fn accept(listener: TcpListener, stop: CancellationToken, mut serve: impl FnMut(TcpStream)) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                // Head and body leave in one segment, and at once: else each call stalls for a delayed ACK (40 ms).
+                let _ = stream.set_nodelay(true);
+                serve(stream);
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: accepting again at once would only spin.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Serves callers, HTTP/1.1 or HTTP/2 as they begin; after `stop` what is under way is finished.
+pub(crate) fn callers<H, F>(stream: TcpStream, stop: CancellationToken, tracker: &TaskTracker, handle: H)
+where
+    H: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    tracker.spawn(async move {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+        builder.http2().timer(TokioTimer::new());
+        let service = service_fn(move |request| {
+            let answer = handle(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(error, "a caller's connection ended badly");
+        }
+    });
+}
+
+/// Serves a runtime client; the connection is cut when `close` is.
+pub(crate) fn client<H, F>(stream: TcpStream, close: CancellationToken, handle: H)
+where
+    H: Fn(Request<Incoming>) -> F + Send + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(LARGEST_HEAD);
+        let service = service_fn(move |request| {
+            let answer = handle(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        tokio::select! {
+            served = connection => if let Err(error) = served {
+                tracing::debug!(%error, "the runtime client's connection ended badly");
+            },
+            () = close.cancelled() => {}
+        }
+    });
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    TooLarge,
+    Truncated,
+}
+
+/// A body of at most `limit` bytes, and its trailers. What is larger is read to its end and thrown away.
+pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, HeaderMap), Unread> {
+    if body.size_hint().lower() > limit as u64 {
+        discard(body).await;
+        return Err(Unread::TooLarge);
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    let mut trailers = HeaderMap::new();
+    while let Some(frame) = body.frame().await {
+        let frame = match frame.map_err(|_| Unread::Truncated)?.into_data() {
+            Ok(data) => data,
+            Err(other) => {
+                trailers.extend(other.into_trailers().unwrap_or_default());
+                continue;
+            }
+        };
+        if first.len() + all.len() + frame.len() > limit {
+            discard(body).await;
+            return Err(Unread::TooLarge);
+        }
+        // Most bodies are one frame, and are never copied.
+        if first.is_empty() && all.is_empty() {
+            first = frame;
+            continue;
+        }
+        if all.is_empty() {
+            let rest = usize::try_from(body.size_hint().lower()).unwrap_or(limit).min(limit);
+            all.reserve(first.len() + frame.len() + rest);
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&frame);
+    }
+    Ok((if all.is_empty() { first } else { all.freeze() }, trailers))
+}
+
+/// Reads and throws away, so that the caller is not reset while it still sends.
+pub(crate) async fn discard(mut body: Incoming) {
+    let drain = async {
+        let mut seen = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen += frame.data_ref().map_or(0, Bytes::len);
+            if seen > DISCARD {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), drain).await;
+}
+
+/// An answer with a JSON body.
+pub(crate) fn json(status: http::StatusCode, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    let json = http::HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    answer
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: http::StatusCode) -> Answer {
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = status;
+    answer
+}

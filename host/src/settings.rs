@@ -1,0 +1,118 @@
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use crate::Error;
+
+/// Lambda's longest timeout.
+const LONGEST: Duration = Duration::from_secs(900);
+
+/// What to run, and how.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The function's name: what Invoke API callers use, and what the function reads in its environment.
+    pub name: String,
+    /// The runtime client and its arguments. Empty: found by `runtime`, or the `bootstrap` Lambda would find.
+    pub command: Vec<String>,
+    /// `python3.X` or `provided*`; of no effect beside a `command`, except on what the function is told.
+    pub runtime: Option<String>,
+    /// The handler. A managed runtime needs it; beside a `command` it defaults to the last argument.
+    pub handler: Option<String>,
+    /// The code: the process's working directory. `None`: ours.
+    pub directory: Option<PathBuf>,
+    /// How long one invocation may take. At most 900 s.
+    pub timeout: Duration,
+    /// What the function is told it has; not enforced.
+    pub memory_mb: u32,
+    /// The function's own variables. Reserved names are ignored, as on Lambda.
+    pub environment: Vec<(String, String)>,
+    /// What a CloudEvent is answered with.
+    pub reply: Reply,
+    /// Accept before the first process has initialised.
+    pub lazy: bool,
+    /// Hand the CloudEvent's attributes to the function, as `custom` of its client context.
+    pub cloudevent_context: bool,
+    /// Where the function's output goes.
+    pub logs: Logs,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            name: "function".to_owned(),
+            command: Vec::new(),
+            runtime: None,
+            handler: None,
+            directory: None,
+            timeout: Duration::from_secs(3),
+            memory_mb: 128,
+            environment: Vec::new(),
+            reply: Reply::Auto,
+            lazy: false,
+            cloudevent_context: false,
+            logs: Logs::Inherit,
+        }
+    }
+}
+
+impl Settings {
+    /// The limits Lambda sets on what is set here.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(named) {
+            let expected = "1 to 64 letters, digits, hyphens or underscores";
+            return Err(Error::Setting { field: "name", expected, got: self.name.clone() });
+        }
+        if self.timeout.is_zero() || self.timeout > LONGEST {
+            let got = format!("{:?}", self.timeout);
+            return Err(Error::Setting { field: "timeout", expected: "more than 0 s, at most 900 s", got });
+        }
+        // A NUL or an `=` in a name would make the process impossible to start, long after the mistake.
+        for (name, value) in &self.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                let expected = "a name without `=`, and neither name nor value with NUL";
+                return Err(Error::Setting { field: "environment", expected, got: name.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a CloudEvent is answered with when the function succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reply {
+    /// The function's reply; nothing to a request with `Prefer: reply`. That is how a Broker asks, and it takes any
+    /// non-empty body that is no CloudEvent for a failed delivery.
+    #[default]
+    Auto,
+    /// The function's reply, whoever asks.
+    Always,
+    /// The function's reply as the data of a CloudEvent.
+    Event,
+    /// Nothing.
+    Never,
+}
+
+impl FromStr for Reply {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "event" => Ok(Self::Event),
+            "never" => Ok(Self::Never),
+            _ => Err("expected auto, always, event or never".to_owned()),
+        }
+    }
+}
+
+/// Where the lines go that the function writes to its standard output and error.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Logs {
+    /// To ours, as they are.
+    #[default]
+    Inherit,
+    /// Both to our standard error, each line with this before it.
+    Prefixed(String),
+    /// Nowhere. (The Invoke API's log tail has them still.)
+    Quiet,
+}
