@@ -231,10 +231,12 @@ mod tests {
     async fn an_invocation_goes_through_once() {
         let exchange = Exchange::new();
         assert!(matches!(exchange.expects("1", None), Err(Refusal::InvalidState { .. })));
-        let (got, answered) = tokio::join!(exchange.next(), async {
-            exchange.ready().await.unwrap();
-            exchange.offer(offer("1"))
-        });
+        let next = exchange.next();
+        tokio::pin!(next);
+        assert!(futures::poll!(&mut next).is_pending());
+        exchange.ready().await.unwrap();
+        let answered = exchange.offer(offer("1"));
+        let got = next.await;
         assert_eq!(got.unwrap().invocation.id, "1");
         assert!(exchange.withdraw().is_none());
         assert_eq!(exchange.expects("2", None), Err(Refusal::InvalidRequestId));

@@ -1,0 +1,237 @@
+//! The binary, as a user runs it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{
+    io::Read,
+    net::TcpListener,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use common::{BOOTSTRAP, code, event_to, eventually, exists, header, json, python};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+/// A running `klr-host`. Killed, if a test fails before it ends by itself.
+struct Running {
+    child: Child,
+    listen: String,
+    admin: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let (listen, admin) = (free(), free());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klr-host"));
+        command.args(["--listen", &listen, "--admin", &admin]).args(arguments);
+        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { child: command.spawn().unwrap(), listen, admin }
+    }
+
+    async fn accepts(&self) {
+        for _ in 0..1000 {
+            if TcpStream::connect(&self.listen).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the port is still closed");
+    }
+
+    async fn ask(&self, data: &'static str) -> reqwest::Response {
+        event_to(&self.listen, data).send().await.unwrap()
+    }
+
+    async fn admin(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.admin)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn signal(&self, name: &str) {
+        Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+    }
+
+    /// Its exit code, and what it wrote to standard output.
+    async fn ended(&mut self) -> (Option<i32>, String) {
+        let mut code = None;
+        eventually("it ends", || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        })
+        .await;
+        let mut written = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
+        (code.unwrap().code(), written)
+    }
+}
+
+/// An address nobody listens on just now.
+fn free() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klr-host"));
+    let output =
+        command.args(["--admin", &free()]).args(arguments).envs(environment.iter().copied()).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    output
+}
+
+fn provided(code: &TempDir) -> [&str; 4] {
+    ["--runtime", "provided.al2023", "--code", code.path().to_str().unwrap()]
+}
+
+#[tokio::test]
+async fn it_serves_tells_its_health_and_leaves_nothing_behind() {
+    let code = code(BOOTSTRAP);
+    let arguments = [&provided(&code)[..], &["--timeout", "20s", "--env", "A=b", "--env", "GIVEN"]].concat();
+    let mut host = Running::start(&arguments, &[("GIVEN", "host's"), ("UNASKED", "x")]);
+    host.accepts().await;
+    let told: Value = json(host.ask(r#"{"do":"context"}"#).await).await;
+    assert_eq!((&told["env"]["A"], &told["env"]["GIVEN"]), (&"b".into(), &"host's".into()));
+    assert_eq!(told["env"].get("UNASKED"), None);
+    assert_eq!(host.ask(r#"{"do":"print","line":"said by the function"}"#).await.status(), 200);
+    assert_eq!(host.ask(r#"{"do":"error"}"#).await.status(), 500);
+
+    assert_eq!(host.admin("/healthz").await, (200, "ok\n".into()));
+    assert_eq!(host.admin("/readyz").await, (200, "ok\n".into()));
+    let (_, metrics) = host.admin("/metrics").await;
+    assert!(metrics.contains("klr_invocations_total{function=\"function\"} 3\n"), "{metrics}");
+    assert!(metrics.contains("klr_errors_total{function=\"function\"} 1\n"), "{metrics}");
+    let page =
+        reqwest::Client::new().get(format!("http://{}/metrics", host.admin)).header("origin", "http://x");
+    assert_eq!(page.send().await.unwrap().status(), 403);
+    let not_here = reqwest::get(format!("http://{}/healthz", host.listen)).await.unwrap();
+    assert_eq!(not_here.status(), 405, "never on the invocation port");
+
+    let pid = told["pid"].as_u64().unwrap();
+    assert!(exists(pid));
+    host.signal("-TERM");
+    let (exit, written) = host.ended().await;
+    assert_eq!(exit, Some(0));
+    assert_eq!(written, "said by the function\n", "the function's lines, and nothing else");
+    assert!(!exists(pid));
+}
+
+#[tokio::test]
+async fn sigterm_lets_what_runs_finish_and_a_second_does_not() {
+    for (signals, status) in [(1, Some(200)), (2, None)] {
+        let code = code(BOOTSTRAP);
+        let mut host = Running::start(&[&provided(&code)[..], &["--timeout", "30s"]].concat(), &[]);
+        host.accepts().await;
+        let pid = json(host.ask(r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
+        let running = tokio::spawn(event_to(&host.listen, r#"{"do":"sleep","seconds":3}"#).send());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..signals {
+            host.signal("-TERM");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let answer = running.await.unwrap().ok().map(|answer| answer.status().as_u16());
+        if signals == 1 {
+            assert_eq!(answer, status);
+        } else {
+            assert_ne!(answer, Some(200));
+        }
+        assert_eq!(host.ended().await.0, Some(0));
+        eventually("the function is gone", || !exists(pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_takes_the_function_with_it() {
+    let code = code(BOOTSTRAP);
+    let mut host = Running::start(&provided(&code), &[]);
+    host.accepts().await;
+    let pid = json(host.ask(r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
+    host.signal("-KILL");
+    assert_eq!(host.ended().await.0, None);
+    let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Adopted by whoever is our init, which may not reap.
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
+    };
+    eventually("the client sees its endpoint go, and exits", gone).await;
+}
+
+#[tokio::test]
+async fn the_port_opens_when_the_function_is_there_or_at_once_if_lazy() {
+    let code = code(BOOTSTRAP);
+    for lazy in [false, true] {
+        let flag: &[&str] = if lazy { &["--lazy"] } else { &[] };
+        let arguments = [&provided(&code)[..], &["--env", "SLOW_INIT=2", "--timeout", "20s"], flag].concat();
+        let host = Running::start(&arguments, &[]);
+        // The process is there once its admin port is bound; the function takes two seconds more.
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        assert_eq!(TcpStream::connect(&host.listen).await.is_ok(), lazy);
+        if lazy {
+            assert_eq!(host.admin("/readyz").await.0, 503);
+        }
+        host.accepts().await;
+        assert_eq!(host.ask("[1]").await.text().await.unwrap(), "[1]");
+        assert_eq!(host.admin("/readyz").await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_managed_python_is_found_and_told_the_truth_about() {
+    let Some(python) = python() else { return };
+    let code = tempfile::tempdir().unwrap();
+    let handler = "import os\ndef handler(event, context):\n    return dict(os.environ)\n";
+    std::fs::write(code.path().join("app.py"), handler).unwrap();
+    let version = Command::new(&python).arg("--version").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let version: Vec<&str> = version.trim().trim_start_matches("Python ").split('.').collect();
+    let runtime = format!("python{}.{}", version[0], version[1]);
+    let path = code.path().to_str().unwrap();
+    let arguments = ["--runtime", &runtime, "--handler", "app.handler", "--code", path, "--timeout", "20s"];
+    let host = Running::start(&arguments, &[("KLR_PYTHON", python.to_str().unwrap())]);
+    host.accepts().await;
+    let answer = host.ask("{}").await;
+    assert_eq!((answer.status().as_u16(), header(&answer, "x-amz-function-error")), (200, None));
+    let env = json(answer).await;
+    assert_eq!(env["AWS_EXECUTION_ENV"], format!("AWS_Lambda_{runtime}"));
+    assert_eq!(env["_HANDLER"], "app.handler");
+}
+
+#[test]
+fn bad_usage_is_told_and_exits_2() {
+    let empty = tempfile::tempdir().unwrap();
+    let path = empty.path().to_str().unwrap();
+    let told = |arguments: &[&str], environment: &[(&str, &str)], what: &str| {
+        let output = refused(arguments, environment);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(what), "{text}");
+        assert!(output.stdout.is_empty());
+    };
+    let listen = free();
+    let at = ["--listen", &listen, "--code", path];
+    told(&at, &[], "nothing to run");
+    told(
+        &[&at[..], &["--runtime", "nodejs22.x", "--handler", "a.b"]].concat(),
+        &[],
+        "comes with the next release",
+    );
+    told(&[&at[..], &["--runtime", "python3.13"]].concat(), &[], "--handler");
+    let python = [&at[..], &["--runtime", "python3.13", "--handler", "a.b"]].concat();
+    told(&python, &[("PATH", path)], "pip install awslambdaric");
+    told(&["--listen", &listen, "--code", "/no/such", "--", "true"], &[], "/no/such");
+    told(&[&at[..], &["--timeout", "16m", "--", "true"]].concat(), &[], "900 s");
+    told(&[&at[..], &["--name", "a b", "--", "true"]].concat(), &[], "name");
+    told(&[&at[..], &["--concurrency", "2", "--", "true"]].concat(), &[], "--concurrency");
+    told(&["--code", path, "--", "true"], &[("PORT", "x")], "PORT");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    told(&["--listen", &address, "--", "true"], &[], "in use");
+}

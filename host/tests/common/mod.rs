@@ -1,0 +1,149 @@
+//! What the host's tests share: functions to run, and a caller.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use klr_host::{Host, Settings};
+use reqwest::Response;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// A `bootstrap` that does what its event says.
+pub const BOOTSTRAP: &str = include_str!("bootstrap.py");
+
+/// A code directory with this `bootstrap` in it.
+pub fn code(bootstrap: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bootstrap");
+    std::fs::write(&path, bootstrap).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// Settings that run the code directory's `bootstrap`, with a timeout no loaded machine reaches by accident.
+pub fn provided(code: &TempDir) -> Settings {
+    Settings {
+        runtime: Some("provided.al2023".into()),
+        directory: Some(code.path().to_owned()),
+        timeout: Duration::from_secs(30),
+        ..Settings::default()
+    }
+}
+
+/// A host on a free port.
+pub async fn start(settings: Settings) -> Host {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Host::start(settings, listener).await.unwrap()
+}
+
+/// A host running [`BOOTSTRAP`].
+pub async fn bootstrap() -> (Host, TempDir) {
+    let code = code(BOOTSTRAP);
+    (start(provided(&code)).await, code)
+}
+
+/// Calls the Invoke API.
+pub async fn invoke(host: &Host, event: impl Into<reqwest::Body>) -> Response {
+    invoke_with(host, &[], event).await
+}
+
+/// Calls the Invoke API with headers.
+pub async fn invoke_with(host: &Host, headers: &[(&str, &str)], event: impl Into<reqwest::Body>) -> Response {
+    let url = format!("http://{}/2015-03-31/functions/function/invocations", host.address());
+    let mut request = reqwest::Client::new().post(url).body(event);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+/// A request that carries a binary CloudEvent.
+pub fn event(host: &Host, data: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    event_to(&host.address().to_string(), data)
+}
+
+/// The same, to an address.
+pub fn event_to(address: &str, data: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
+    reqwest::Client::new()
+        .post(format!("http://{address}/"))
+        .header("content-type", "application/json")
+        .header("ce-specversion", "1.0")
+        .header("ce-id", "1")
+        .header("ce-source", "/tests")
+        .header("ce-type", "test")
+        .body(data)
+}
+
+/// A header as text.
+pub fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The body as JSON.
+pub async fn json(response: Response) -> Value {
+    serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
+}
+
+/// Whether a process exists; a zombie does.
+pub fn exists(pid: u64) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Waits (10 s at most) until it holds.
+pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{what}: not within 10 s");
+}
+
+/// A Python with awslambdaric, made once and kept. `None`, loudly, where it cannot be had; under `CI=true` a panic.
+pub fn python() -> Option<PathBuf> {
+    match awslambdaric() {
+        Ok(python) => Some(python),
+        Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("no awslambdaric: {why}"),
+        Err(why) => {
+            eprintln!("SKIP: no Python with awslambdaric: {why}");
+            None
+        }
+    }
+}
+
+fn awslambdaric() -> Result<PathBuf, String> {
+    let cache = std::env::var_os("KLR_CACHE").map(PathBuf::from);
+    let cache = cache
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/klr-bridge")))
+        .ok_or("neither KLR_CACHE nor HOME is set")?;
+    let venvs = cache.join("venvs");
+    std::fs::create_dir_all(&venvs).map_err(|error| error.to_string())?;
+    // Two tests, or two test binaries, must not make it at once. The lock goes with the file.
+    let lock = std::fs::File::create(venvs.join("awslambdaric.lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    let venv = venvs.join("awslambdaric");
+    let (python, done) = (venv.join("bin/python"), venv.join(".complete"));
+    if !done.exists() {
+        let _ = std::fs::remove_dir_all(&venv);
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "awslambdaric"]))?;
+        std::fs::write(&done, "").map_err(|error| error.to_string())?;
+    }
+    Ok(python)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+}
