@@ -92,13 +92,14 @@ impl Drive {
         while self.halted.is_none() && !self.exhausted() {
             let want = self.log.want();
             let deaf = self.quiet_until > Instant::now();
+            let wake_at = self.wake_at();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 // Finishing before starting: this is what bounds memory.
                 Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
                 result = checkpointed(&mut self.checkpoint) => self.checkpointed(result),
-                () = tokio::time::sleep_until(self.wake_at()) => self.tick(),
+                () = tokio::time::sleep_until(wake_at) => self.tick(),
                 arrivals = source.next(want), if !deaf => self.arrived(arrivals),
             }
             self.begin_checkpoint();

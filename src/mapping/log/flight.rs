@@ -202,7 +202,7 @@ impl Log {
     fn put_back_all_but_top(&mut self, number: u64, held: Partition) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let below: Vec<Piece> = flight.stack.drain(..flight.stack.len() - 1).collect();
-        let freed: Vec<Partition> = flight.partitions.extract_if(.., |partition| *partition != held).collect();
+        flight.partitions.retain(|partition| *partition == held);
         // The stack's bottom is the batch's end, so from there each record goes in front of the one put back before.
         for piece in below {
             self.used -= piece.bytes();
@@ -216,44 +216,34 @@ impl Log {
                 }
             }
         }
-        for partition in freed {
-            if let Some(lane) = self.lane(partition) {
-                lane.flight = None;
-            }
-        }
     }
 
-    /// Ends a flight that has no piece left, and lets lanes go that only waited for it.
-    fn land(&mut self, number: u64, now: Now, out: &mut Vec<Action>) {
-        let losing: Vec<Partition> =
-            self.lanes.values().filter(|lane| lane.flight == Some(number) && lane.losing).map(|lane| lane.partition).collect();
+    /// A flight that is not out: takes out of it what is not ours any more, ends it if it has no piece left, and frees the
+    /// lanes it does not own any more.
+    pub(super) fn land(&mut self, number: u64, now: Now, out: &mut Vec<Action>) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
-        // Lost, or let go, while it was out: those records are somebody else's now.
-        let gone: Vec<Partition> = flight
-            .partitions
-            .iter()
-            .copied()
-            .filter(|partition| {
-                losing.contains(partition) || self.lanes.get(&partition.index).is_none_or(|lane| lane.partition != *partition)
-            })
-            .collect();
-        let freed: usize = gone.into_iter().map(|partition| flight.leave(partition)).sum();
-        self.used -= freed;
-        let over = flight.is_empty();
-        if over {
+        let ours = |partition: &Partition| {
+            self.lanes.get(&partition.index).is_some_and(|lane| lane.partition == *partition && !lane.losing)
+        };
+        let gone: Vec<Partition> = flight.partitions.iter().copied().filter(|partition| !ours(partition)).collect();
+        self.used -= gone.into_iter().map(|partition| flight.leave(partition)).sum::<usize>();
+        if flight.is_empty() {
             self.flights.remove(&number);
         }
-        let window = self.settings.window;
-        let mut drained = Vec::new();
-        for lane in self.lanes.values_mut().filter(|lane| lane.flight == Some(number) && (over || lane.losing)) {
+        let flight = self.flights.get(&number);
+        let mut freed = Vec::new();
+        for lane in self.lanes.values_mut().filter(|lane| lane.flight == Some(number)) {
+            if flight.is_some_and(|flight| flight.owns(lane.partition.index)) {
+                continue;
+            }
             lane.flight = None;
             lane.opened = now.instant;
-            lane.ends = window::end(lane.opened, window, now.instant);
-            drained.push(lane.partition);
+            lane.ends = window::end(lane.opened, self.settings.window, now.instant);
+            freed.push(lane.partition);
         }
-        for partition in drained {
+        for partition in freed {
             self.release_if_drained(partition, out);
-            self.let_go_if_ended(partition, out);
+            self.let_go_if_ended(partition, now, out);
         }
     }
 

@@ -6,6 +6,8 @@
 
 mod flight;
 mod lane;
+#[cfg(test)]
+mod laws;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -193,20 +195,20 @@ impl Log {
                 if let Some(lane) = self.lane(partition) {
                     lane.track.pass(position);
                 }
-                self.let_go_if_ended(partition, out);
+                self.let_go_if_ended(partition, now, out);
             }
             Arrival::Gained(partition) => self.gain(partition, now, out),
-            Arrival::Losing(partition) => self.lose(partition, out),
+            Arrival::Losing(partition) => self.lose(partition, now, out),
             Arrival::Lost(partition) => {
                 self.clear(partition);
-                self.abandon(partition, true);
                 self.lanes.retain(|_, lane| lane.partition != partition);
+                self.leave(partition, now, out);
             }
             Arrival::Ended(partition) => {
                 if let Some(lane) = self.lane(partition) {
                     lane.ended = true;
                 }
-                self.let_go_if_ended(partition, out);
+                self.let_go_if_ended(partition, now, out);
             }
         }
     }
@@ -233,15 +235,15 @@ impl Log {
         let flight = self.flights.iter().find(|(_, flight)| flight.owns(partition.index)).map(|(number, _)| *number);
         self.lanes.insert(partition.index, Lane::new(partition, now.instant, flight));
         if self.stopping {
-            self.lose(partition, out);
+            self.lose(partition, now, out);
         }
     }
 
-    fn lose(&mut self, partition: Partition, out: &mut Vec<Action>) {
+    fn lose(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
         self.clear(partition);
         let Some(lane) = self.lane(partition) else { return };
         lane.losing = true;
-        self.abandon(partition, false);
+        self.leave(partition, now, out);
         self.release_if_drained(partition, out);
     }
 
@@ -253,22 +255,11 @@ impl Log {
         }
     }
 
-    /// Takes a partition out of flights that wait; one that is invoking goes on, unless the partition is gone for good.
-    fn abandon(&mut self, partition: Partition, gone: bool) {
-        let numbers: Vec<u64> = self.flights.keys().copied().collect();
-        for number in numbers {
-            let Some(flight) = self.flights.get_mut(&number) else { continue };
-            if flight.phase == Phase::Invoking {
-                continue;
-            }
-            self.used -= flight.leave(partition);
-            if flight.is_empty() {
-                self.flights.remove(&number);
-            }
-            if let Some(lane) = self.lane(partition).filter(|lane| lane.flight == Some(number) && !gone) {
-                lane.flight = None;
-            }
-        }
+    /// Takes a partition that is no longer ours out of the flights that wait; one that is invoking goes on until it ends.
+    fn leave(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
+        let waits = |flight: &Flight| flight.phase != Phase::Invoking && flight.owns(partition.index);
+        let waiting: Vec<u64> = self.flights.iter().filter(|(_, flight)| waits(flight)).map(|(number, _)| *number).collect();
+        waiting.into_iter().for_each(|number| self.land(number, now, out));
     }
 
     fn release_if_drained(&mut self, partition: Partition, out: &mut Vec<Action>) {
@@ -281,17 +272,17 @@ impl Log {
     }
 
     /// A closed partition is let go once all of it is done.
-    fn let_go_if_ended(&mut self, partition: Partition, out: &mut Vec<Action>) {
+    fn let_go_if_ended(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
         let done = |lane: &mut Lane| lane.ended && lane.buffer.is_empty() && lane.track.is_empty();
         if self.lane(partition).is_some_and(done) {
-            self.lose(partition, out);
+            self.lose(partition, now, out);
         }
     }
 
-    fn stop(&mut self, _now: Now, out: &mut Vec<Action>) {
+    fn stop(&mut self, now: Now, out: &mut Vec<Action>) {
         self.stopping = true;
         let owned: Vec<Partition> = self.lanes.values().map(|lane| lane.partition).collect();
-        owned.into_iter().for_each(|partition| self.lose(partition, out));
+        owned.into_iter().for_each(|partition| self.lose(partition, now, out));
     }
 
     /// Forms batches while any is due.

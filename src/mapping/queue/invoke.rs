@@ -222,7 +222,9 @@ impl Engine {
         let mut rest = piece.places_except(failed);
         if self.settings.once {
             let mut lanes = self.lanes();
-            rest.iter().for_each(|place| drop(id(place).map(|id| lanes.left.remove(id))));
+            rest.iter().filter_map(id).for_each(|id| {
+                lanes.left.remove(id);
+            });
         }
         let mut streak = 0;
         while !rest.is_empty() {
