@@ -52,6 +52,10 @@ impl Context {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
         let topic = &self.shared.config.topic;
+        // A cooperative rebalance that changes nothing for us. (Nothing may be asked about no partition.)
+        if partitions.is_empty() {
+            return take(consumer, &TopicPartitionList::new());
+        }
         let spans = match self.spans(consumer, partitions) {
             Ok(spans) => spans,
             Err(error) => {
