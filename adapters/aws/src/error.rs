@@ -1,5 +1,6 @@
 use std::{error::Error as StdError, time::Duration};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use klr_contract::Error;
@@ -44,18 +45,29 @@ where
     }
 }
 
+/// Whether the call may have been carried out without our hearing of it: the answer was lost, or the server broke.
+pub fn lost<E: StdError + 'static>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ServiceError(context) => context.raw().status().as_u16() >= 500,
+        SdkError::ConstructionFailure(_) => false,
+        _ => !without_credentials(error),
+    }
+}
+
 /// No answer at all, or none that can be read.
 fn unanswered<E: StdError + 'static>(service: &str, operation: &str, error: &SdkError<E>) -> Error {
     let text = format!("{service} {operation} got no answer: {}", chain(error));
     match error {
+        SdkError::ConstructionFailure(_) => Error::stop("aws-refused", text),
+        _ if without_credentials(error) => Error::retry("aws-credentials", text).after(FOR_A_PERSON),
         SdkError::TimeoutError(_) => Error::retry("aws-timeout", text),
-        SdkError::ConstructionFailure(_) => Error::retry("aws-credentials", text).after(FOR_A_PERSON),
-        // Credentials are looked up on the way out, so their absence shows as a failed dispatch of no I/O kind.
-        SdkError::DispatchFailure(why) if why.is_other() => {
-            Error::retry("aws-credentials", text).after(FOR_A_PERSON)
-        }
         _ => Error::retry("aws-unreachable", text),
     }
+}
+
+/// Credentials are looked up on the way out, so the SDK reports their absence as one more failed dispatch.
+fn without_credentials(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<CredentialsError>())
 }
 
 fn throttled(code: &str) -> bool {
@@ -91,15 +103,14 @@ fn curable(code: &str) -> bool {
 }
 
 /// An error and its causes in one line: the SDK's own text is only the outermost ("dispatch failure").
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    causes(error).map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        known if known.ends_with(&cause) => text,
+        known => format!("{known}: {cause}"),
+    })
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }

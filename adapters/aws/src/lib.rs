@@ -11,5 +11,5 @@ mod secret;
 
 pub use arn::{Arn, NotAnArn};
 pub use config::{config, elsewhere};
-pub use error::{NO_QUEUE, failure};
+pub use error::{NO_QUEUE, failure, lost};
 pub use secret::{secret, secret_at};

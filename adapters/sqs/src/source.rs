@@ -5,10 +5,10 @@ use aws_sdk_sqs::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
-    operation::receive_message::{ReceiveMessageError, builders::ReceiveMessageFluentBuilder},
+    operation::receive_message::builders::ReceiveMessageFluentBuilder,
     types::{MessageSystemAttributeName, QueueAttributeName},
 };
-use klr_aws::failure;
+use klr_aws::{failure, lost};
 use klr_contract::{Error, Place, Record, Refused};
 use tokio::{sync::OnceCell, time::sleep};
 use uuid::Uuid;
@@ -172,7 +172,7 @@ impl klr_contract::Queue for Queue {
         let result = self.settle(items, Change::Hide { seconds: seconds(span, LONGEST_HIDE) }).await;
         // Lambda's own policy for SQS lacks ChangeMessageVisibility: who has copied it cannot hold, now or later.
         result.map_err(|error| match error.code() {
-            "aws-access-denied" => Error::stop(error.code(), error.to_string()),
+            "aws-access-denied" => Error::stop("sqs-hold-denied", format!("messages cannot be held: {error}")),
             _ => error,
         })
     }
@@ -183,16 +183,6 @@ fn seconds(span: Duration, most: Duration) -> i32 {
     let span = span.min(most);
     let whole = span.as_secs() + u64::from(span.subsec_nanos() > 0);
     i32::try_from(whole).expect("twelve hours at most")
-}
-
-/// Whether messages may have been handed out all the same.
-fn lost(error: &SdkError<ReceiveMessageError>) -> bool {
-    match error {
-        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(why) => !why.is_user() && !why.is_other(),
-        SdkError::ServiceError(context) => context.raw().status().as_u16() >= 500,
-        _ => false,
-    }
 }
 
 #[cfg(test)]
