@@ -2,10 +2,11 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{BufMut, Bytes, BytesMut};
-use klr_contract::{Place, Position, Record};
+use jiff::Timestamp;
+use klr_contract::{Partition, Place, Position, Record};
 use serde_json::Value;
 
-use crate::{Config, Header, Native};
+use crate::{Config, Header, Native, TimestampType};
 
 /// How every fragment begins. The topic follows, so a fragment says by itself which list of the event it belongs to.
 const HEAD: &[u8] = br#"{"topic":"#;
@@ -37,6 +38,22 @@ impl Shape {
         string(bootstrap_servers, &mut head);
         head.put_slice(br#","records":{"#);
         Self { head: head.to_vec() }
+    }
+
+    /// One message as a record of an epoch: for everything but the live path, which shapes whole pulls (`pull.rs`). A
+    /// message without a time of its own is as old as its arrival.
+    pub fn record<'a>(native: Native<'a, impl Iterator<Item = Header<'a>>>, epoch: u32) -> Record {
+        let partition = Partition { index: native.partition.cast_unsigned(), epoch };
+        let position = Position::Offset(native.offset);
+        let own_time = native.timestamp_type != TimestampType::None;
+        let at = Timestamp::from_millisecond(native.timestamp).ok().filter(|_| own_time);
+        let mut json = BytesMut::new();
+        write(native, &mut json);
+        Record {
+            json: Ok(json.freeze()),
+            place: Place::At { partition, position, key: 0 },
+            at: at.unwrap_or_else(Timestamp::now),
+        }
     }
 }
 
