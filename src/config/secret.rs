@@ -1,0 +1,268 @@
+//! Secrets by reference: what a file may say, and what is behind it at run time.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a secret is. Not the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    /// A Secrets Manager ARN.
+    SecretsManager(String),
+    /// `env:NAME`.
+    Variable(String),
+    /// `file:PATH`, as from the working directory.
+    File(PathBuf),
+}
+
+/// One authentication setting of a Kafka mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// What it is for.
+    pub kind: AccessKind,
+    /// Where its secret is.
+    pub secret: SecretRef,
+}
+
+/// What a secret is for: the `type` of a `sourceAccessConfigurations` entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessKind {
+    /// `BASIC_AUTH`: SASL/PLAIN.
+    Basic,
+    /// `SASL_SCRAM_256_AUTH`.
+    Scram256,
+    /// `SASL_SCRAM_512_AUTH`.
+    Scram512,
+    /// `CLIENT_CERTIFICATE_TLS_AUTH`: mTLS.
+    ClientCertificate,
+    /// `SERVER_ROOT_CA_CERTIFICATE`.
+    RootCa,
+}
+
+/// A secret that cannot be had. Never holds any of it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The variable.
+    #[error(
+        "expected the secret in the environment variable {0}, which is not set; set it before klr starts"
+    )]
+    Variable(String),
+    /// The file.
+    #[error("expected the secret in the file {}, which cannot be read: {why}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// Secrets Manager.
+    #[error("cannot get the secret {arn}: {why}")]
+    SecretsManager {
+        /// Which.
+        arn: String,
+        /// Status or cause.
+        why: String,
+    },
+    /// What is in it.
+    #[error("the secret {place} must hold the JSON AWS asks for, {{{expected}}}; it does not ({why})")]
+    Content {
+        /// Which.
+        place: String,
+        /// The members.
+        expected: &'static str,
+        /// Where the JSON ends to be that.
+        why: String,
+    },
+}
+
+impl SecretRef {
+    /// What `text` refers to, or what would be right instead. The text is not repeated: it may be the secret itself.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Some(name) = text.strip_prefix("env:") {
+            let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            return if valid {
+                Ok(Self::Variable(name.to_owned()))
+            } else {
+                Err("must name a variable, as env:NAME")
+            };
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            return if path.is_empty() {
+                Err("must name a file, as file:PATH")
+            } else {
+                Ok(Self::File(path.into()))
+            };
+        }
+        if text.starts_with("secret:") {
+            return Err(
+                "secret:NAME is a Kubernetes Secret, which this version of klr cannot read yet; mount it and \
+                        use env:NAME or file:PATH",
+            );
+        }
+        match super::name::Arn::parse(text) {
+            Some(arn) if arn.service == "secretsmanager" && cfg!(feature = "sqs") => {
+                Ok(Self::SecretsManager(text.to_owned()))
+            }
+            Some(arn) if arn.service == "secretsmanager" => {
+                Err("this klr was built without the AWS SDK (feature sqs); use env:NAME or file:PATH")
+            }
+            _ => Err("must refer to a secret: a Secrets Manager ARN, env:NAME or file:PATH"),
+        }
+    }
+
+    /// The secret's text as it is now.
+    pub async fn text(&self) -> Result<String, Error> {
+        match self {
+            Self::Variable(name) => std::env::var(name).map_err(|_| Error::Variable(name.clone())),
+            Self::File(path) => {
+                let read = tokio::fs::read_to_string(path).await;
+                read.map_err(|why| Error::File { path: path.clone(), why })
+            }
+            Self::SecretsManager(arn) => secrets_manager(arn).await,
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SecretsManager(arn) => f.write_str(arn),
+            Self::Variable(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(feature = "sqs")]
+async fn secrets_manager(arn: &str) -> Result<String, Error> {
+    klr_aws::secret(arn)
+        .await
+        .map_err(|why| Error::SecretsManager { arn: arn.to_owned(), why: why.to_string() })
+}
+
+#[cfg(not(feature = "sqs"))]
+async fn secrets_manager(arn: &str) -> Result<String, Error> {
+    Err(Error::SecretsManager {
+        arn: arn.to_owned(),
+        why: "this klr was built without the AWS SDK".to_owned(),
+    })
+}
+
+#[cfg(feature = "kafka")]
+mod kafka {
+    use klr_kafka::{Identity, Mechanism, Sasl, Security, Tls};
+    use serde::Deserialize;
+
+    use super::{Access, AccessKind, Error, SecretRef};
+
+    #[derive(Deserialize)]
+    struct Credentials {
+        username: String,
+        password: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Certificate {
+        certificate: String,
+        private_key: String,
+        private_key_password: Option<String>,
+    }
+
+    #[derive(Deserialize)]
+    struct Root {
+        certificate: String,
+    }
+
+    /// Fetches every secret of a mapping. Any access setting implies TLS, as on AWS; none at all is PLAINTEXT.
+    pub async fn resolve(access: &[Access]) -> Result<Security, Error> {
+        let mut security = Security::default();
+        for Access { kind, secret } in access {
+            let tls = security.tls.get_or_insert_with(Tls::default);
+            match kind {
+                AccessKind::RootCa => {
+                    tls.ca = Some(json::<Root>(secret, r#""certificate": PEM"#).await?.certificate);
+                }
+                AccessKind::ClientCertificate => {
+                    let expected =
+                        r#""certificate": PEM, "privateKey": PEM, optionally "privateKeyPassword""#;
+                    let found = json::<Certificate>(secret, expected).await?;
+                    let Certificate { certificate, private_key, private_key_password: password } = found;
+                    tls.identity = Some(Identity { certificate, private_key, password });
+                }
+                AccessKind::Basic => security.sasl = Some(sasl(Mechanism::Plain, secret).await?),
+                AccessKind::Scram256 => security.sasl = Some(sasl(Mechanism::Scram256, secret).await?),
+                AccessKind::Scram512 => security.sasl = Some(sasl(Mechanism::Scram512, secret).await?),
+            }
+        }
+        Ok(security)
+    }
+
+    async fn sasl(mechanism: Mechanism, secret: &SecretRef) -> Result<Sasl, Error> {
+        let Credentials { username, password } = json(secret, r#""username": …, "password": …"#).await?;
+        Ok(Sasl { mechanism, username, password })
+    }
+
+    async fn json<T: for<'a> Deserialize<'a>>(
+        secret: &SecretRef,
+        expected: &'static str,
+    ) -> Result<T, Error> {
+        let text = secret.text().await?;
+        // Serde's own words may quote a value; the position is enough to find it.
+        serde_json::from_str(&text).map_err(|error| Error::Content {
+            place: secret.to_string(),
+            expected,
+            why: format!("line {}, column {}", error.line(), error.column()),
+        })
+    }
+}
+
+#[cfg(feature = "kafka")]
+pub use kafka::resolve;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> SecretRef {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        SecretRef::File(path)
+    }
+
+    #[test]
+    fn a_reference_is_one_of_three() {
+        assert_eq!(SecretRef::parse("env:KAFKA_1"), Ok(SecretRef::Variable("KAFKA_1".to_owned())));
+        assert_eq!(SecretRef::parse("file:/run/x"), Ok(SecretRef::File("/run/x".into())));
+        for text in
+            ["env:", "env:A-B", "file:", "secret:kafka", "hunter2", "arn:aws:sqs:us-east-1:123456789012:q"]
+        {
+            assert!(!SecretRef::parse(text).unwrap_err().contains("hunter2"), "{text}");
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    #[tokio::test]
+    async fn access_settings_become_security() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = file(&dir, "user", r#"{"username": "app", "password": "p", "more": 1}"#);
+        let root = file(&dir, "root", r#"{"certificate": "PEM"}"#);
+        let access = [
+            Access { kind: AccessKind::Scram512, secret: user },
+            Access { kind: AccessKind::RootCa, secret: root.clone() },
+        ];
+        let security = resolve(&access).await.unwrap();
+        assert_eq!(security.tls.unwrap().ca.as_deref(), Some("PEM"));
+        assert_eq!(security.sasl.unwrap().password, "p");
+
+        let wrong =
+            resolve(&[Access { kind: AccessKind::Basic, secret: root }]).await.unwrap_err().to_string();
+        assert!(wrong.contains(r#"{"username": …, "password": …}"#) && !wrong.contains("PEM"), "{wrong}");
+        assert!(resolve(&[]).await.unwrap().tls.is_none(), "PLAINTEXT");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_not_there_is_named() {
+        let missing = SecretRef::Variable("KLR_TEST_NOT_SET".to_owned()).text().await.unwrap_err();
+        assert!(missing.to_string().contains("KLR_TEST_NOT_SET"));
+    }
+}
