@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,13 +15,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Host, Reply, Settings, admin};
+use crate::{Host, Reply, Settings, admin, host};
 
 /// Bad usage or input, as all verbs answer it.
 const USAGE: u8 = 2;
 
 /// Runs a Lambda function as it is, and takes CloudEvents and Invoke API calls for it over HTTP.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub struct Args {
     /// Where callers are served [default: 0.0.0.0:$PORT where PORT is set, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
@@ -121,15 +122,16 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     // Bound now, so that a port in use is told at once; listened on when the function is there.
     let socket = bind(address).with_context(|| format!("--listen {address}"))?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
-    let starting = Host::start_on(args.settings(), socket);
+    let function = host::prepare(args.settings()).await?;
+    let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
+    let _closed = closed.clone().drop_guard();
+    tokio::spawn(admin::serve(admin, Arc::clone(&function), draining.clone(), closed));
     let host = tokio::select! {
-        host = starting => host?,
+        host = Host::open(function, socket) => host?,
+        // The process that was starting goes with what is dropped here.
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
-    let _closed = closed.clone().drop_guard();
-    tokio::spawn(admin::serve(admin, host.function(), draining.clone(), closed));
     tracing::info!(address = %host.address(), "the function is served");
     tokio::select! {
         _ = terminate.recv() => {}

@@ -33,13 +33,19 @@ impl Host {
     /// (or failed to) waits; with [`Settings::lazy`] it waits in our queue.
     pub async fn start(settings: Settings, listener: TcpListener) -> Result<Self, Error> {
         let function = prepare(settings).await?;
+        start_first(&function).await;
         Self::serve(function, listener)
     }
 
     /// Starts the function, and only then listens on `socket` (bound already): a probe of the port tells whether the
     /// function is there.
     pub async fn start_on(settings: Settings, socket: TcpSocket) -> Result<Self, Error> {
-        let function = prepare(settings).await?;
+        Self::open(prepare(settings).await?, socket).await
+    }
+
+    /// [`start_on`](Self::start_on) for what is prepared.
+    pub(crate) async fn open(function: Arc<Function>, socket: TcpSocket) -> Result<Self, Error> {
+        start_first(&function).await;
         let listener = socket.listen(BACKLOG).map_err(Error::Listen)?;
         Self::serve(function, listener)
     }
@@ -93,14 +99,10 @@ impl Host {
             tracing::error!("the function's process could not be ended");
         }
     }
-
-    pub(crate) fn function(&self) -> Arc<Function> {
-        Arc::clone(&self.function)
-    }
 }
 
-/// Finds the command and starts the first process.
-async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> {
+/// Finds the command; nothing is started yet.
+pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> {
     settings.check()?;
     let launch = Launch::find(&settings).await?;
     let variables = Variables::new(&settings, &launch, std::env::vars_os());
@@ -112,14 +114,16 @@ async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> {
         logs: settings.logs.clone(),
         kill: CancellationToken::new(),
     };
-    let lazy = settings.lazy;
-    let function = Arc::new(Function::new(settings, plan));
-    if lazy {
-        let function = Arc::clone(&function);
+    Ok(Arc::new(Function::new(settings, plan)))
+}
+
+/// Starts the first process, and waits for it unless told otherwise.
+async fn start_first(function: &Arc<Function>) {
+    if function.settings.lazy {
+        let function = Arc::clone(function);
         tokio::spawn(async move { function.initialise().await });
     } else {
-        // Dropped half-way (the caller gave up waiting), it takes the process with it.
+        // Dropped half-way (nobody waits for the host any more), it takes the process with it.
         function.initialise().await;
     }
-    Ok(function)
 }

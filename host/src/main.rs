@@ -1,6 +1,6 @@
 //! `klr-host`: the function host alone, for function images. It takes what `klr host` takes.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -16,7 +16,13 @@ struct Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let command = Command::parse();
-    let filter = EnvFilter::try_from_env("KLR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,klr_host=info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Lines for a person at a terminal, JSON for whatever collects them elsewhere.
+    if std::io::stderr().is_terminal() {
+        log.init()
+    } else {
+        log.json().init()
+    }
     klr_host::cli::run(command.args).await
 }

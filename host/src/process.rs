@@ -7,7 +7,10 @@ use tokio::{
     process::{Child, Command},
     sync::watch,
 };
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
     Logs,
@@ -16,11 +19,15 @@ use crate::{
     logs::{Stream, Tail, pass_on},
 };
 
+/// How long what the process last wrote may take to be passed on.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
 /// A running process. Dropping it kills its whole group; a task of its own reaps it, so no zombie stays either.
 #[derive(Debug)]
 pub(crate) struct Process {
     group: Pid,
     exit: watch::Receiver<Option<Exit>>,
+    output: TaskTracker,
     _kill: DropGuard,
 }
 
@@ -46,16 +53,22 @@ impl Process {
         let mut child = command.spawn()?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let group = Group(Some(group.expect("a child that was not waited for has an id")));
-        if let Some(output) = child.stdout.take() {
-            tokio::spawn(pass_on(output, Stream::Output, logs.clone(), tail.clone()));
+        let output = TaskTracker::new();
+        if let Some(pipe) = child.stdout.take() {
+            output.spawn(pass_on(pipe, Stream::Output, logs.clone(), tail.clone()));
         }
-        if let Some(output) = child.stderr.take() {
-            tokio::spawn(pass_on(output, Stream::Error, logs.clone(), tail.clone()));
+        if let Some(pipe) = child.stderr.take() {
+            output.spawn(pass_on(pipe, Stream::Error, logs.clone(), tail.clone()));
         }
+        output.close();
         let (told, exit) = watch::channel(None);
         let kill = kill.child_token();
-        let process =
-            Self { group: group.0.expect("it was just made"), exit, _kill: kill.clone().drop_guard() };
+        let process = Self {
+            group: group.0.expect("it was just made"),
+            exit,
+            output,
+            _kill: kill.clone().drop_guard(),
+        };
         tokio::spawn(reap(child, group, told, kill));
         Ok(process)
     }
@@ -85,11 +98,13 @@ impl Process {
         self.kill().await;
     }
 
-    /// Kills the group, and waits until it is reaped.
+    /// Kills the group, and waits until it is reaped and what it wrote is passed on.
     pub(crate) async fn kill(self) {
-        let mut exit = self.exit.clone();
+        let (mut exit, output) = (self.exit.clone(), self.output.clone());
         drop(self);
         let _ = exit.wait_for(Option::is_some).await;
+        // Its last words are often why it died. Bounded: a child of its own that left the group may hold the pipe.
+        let _ = tokio::time::timeout(LAST_LINES, output.wait()).await;
     }
 }
 

@@ -136,7 +136,7 @@ async fn init_error(exchange: &Exchange, headers: &HeaderMap, body: Incoming) ->
     match serve::read(body, LARGEST_REPLY).await {
         Ok((bytes, _)) => accepted(exchange.fail(posted(headers, bytes))),
         Err(Unread::TooLarge) => too_large(),
-        Err(Unread::Truncated) => truncated(),
+        Err(Unread::Truncated | Unread::TooSlow) => truncated(),
     }
 }
 
@@ -200,7 +200,7 @@ fn unreadable(exchange: &Exchange, id: &str, attempt: Option<&str>, unread: Unre
             let told = ("Function.ResponseSizeTooLarge", message.as_str());
             fail(exchange, id, attempt, told, too_large_fault())
         }
-        Unread::Truncated => {
+        Unread::Truncated | Unread::TooSlow => {
             let message = "HTTP request detected as truncated";
             let fault = Fault(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", message.into());
             fail(exchange, id, attempt, ("Runtime.TruncatedResponse", message), fault)
@@ -224,7 +224,7 @@ fn truncated() -> serve::Answer {
 
 fn accepted(result: Result<(), Refusal>) -> serve::Answer {
     match result {
-        Ok(()) => json(StatusCode::ACCEPTED, &b"{\"status\":\"OK\"}\n"[..]),
+        Ok(()) => json(StatusCode::ACCEPTED, &b"{\"status\":\"OK\"}"[..]),
         Err(refusal) => refuse(refusal),
     }
 }

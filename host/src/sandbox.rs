@@ -30,7 +30,6 @@ const PARTING: Duration = Duration::from_millis(500);
 const LOG_LAG: Duration = Duration::from_millis(20);
 
 /// What every process of a function is started by.
-#[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
     pub(crate) variables: Variables,
@@ -42,14 +41,12 @@ pub(crate) struct Plan {
 }
 
 /// An execution environment. There may be no process in it: the next invocation starts one.
-#[derive(Debug)]
 pub(crate) struct Sandbox {
     plan: Arc<Plan>,
     live: Option<Live>,
     tail: Tail,
 }
 
-#[derive(Debug)]
 struct Live {
     process: Process,
     // After the process: a client must not see its endpoint go before it is killed.
@@ -162,10 +159,10 @@ impl Sandbox {
         let (id, wants_tail) = (invocation.id.clone(), invocation.tail);
         let _ = self.tail.take();
         let outcome = self.attempt(invocation, deadline).await;
-        let lost = matches!(outcome, Outcome::TimedOut(_) | Outcome::Lost(_));
+        let next = Next::after(&outcome);
         let tail = if wants_tail { Some(self.log_tail(&id, begin.elapsed()).await) } else { None };
         tell(Done { outcome, tail });
-        self.settle(lost, deadline).await;
+        self.settle(next, deadline).await;
     }
 
     async fn attempt(&mut self, mut invocation: Invocation, deadline: Instant) -> Outcome {
@@ -173,6 +170,9 @@ impl Sandbox {
         loop {
             // A process that ended between invocations, or never initialised: one more try, on the function's own time.
             let renewed = !self.alive();
+            if let Some(exit) = self.live.as_ref().and_then(|live| live.process.exit()) {
+                tracing::warn!(%exit, "the function's process ended between invocations");
+            }
             if renewed
                 && let Err(failure) =
                     self.initialise(deadline.saturating_duration_since(Instant::now())).await
@@ -203,10 +203,8 @@ impl Sandbox {
     }
 
     /// Waits until the process asks for more, or replaces it.
-    async fn settle(&mut self, lost: bool, deadline: Instant) {
-        // No process: its start failed, and starting it again is the next invocation's business.
-        let Some(live) = &self.live else { return };
-        if !lost {
+    async fn settle(&mut self, next: Next, deadline: Instant) {
+        if let (Next::Keep, Some(live)) = (next, &self.live) {
             let ready = tokio::select! {
                 biased;
                 ready = live.endpoint.exchange.ready() => ready.is_ok(),
@@ -216,6 +214,9 @@ impl Sandbox {
             if ready {
                 return;
             }
+        } else if self.live.is_none() && next != Next::RenewInFull {
+            // Its start failed, and starting it again is the next invocation's business.
+            return;
         }
         if !self.plan.kill.is_cancelled() {
             tracing::info!("the function's process is replaced");
@@ -245,6 +246,28 @@ impl Sandbox {
     pub(crate) async fn terminate(&mut self, grace: Duration) {
         if let Some(live) = self.live.take() {
             live.process.terminate(grace).await;
+        }
+    }
+}
+
+/// What an outcome means for the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// It goes on.
+    Keep,
+    /// It is lost.
+    Renew,
+    /// It is lost, or had too little time to start: one that starts slower than the function's timeout would never
+    /// come back if only invocations started it.
+    RenewInFull,
+}
+
+impl Next {
+    fn after(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Replied(_) | Outcome::Failed(_) => Self::Keep,
+            Outcome::Lost(_) => Self::Renew,
+            Outcome::TimedOut(_) => Self::RenewInFull,
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::Error;
 
@@ -6,7 +6,7 @@ use crate::Error;
 const LONGEST: Duration = Duration::from_secs(900);
 
 /// What to run, and how.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// The function's name: what Invoke API callers use, and what the function reads in its environment.
     pub name: String,
@@ -50,6 +50,20 @@ impl Default for Settings {
             cloudevent_context: false,
             logs: Logs::Inherit,
         }
+    }
+}
+
+/// Without the values of the environment: there are secrets among them.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("name", &self.name)
+            .field("command", &self.command)
+            .field("runtime", &self.runtime)
+            .field("handler", &self.handler)
+            .field("directory", &self.directory)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 

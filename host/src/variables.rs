@@ -34,8 +34,8 @@ const DEFAULT_PATH: &str = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 
-/// What is the same for every process of a function.
-#[derive(Debug, Clone)]
+/// What is the same for every process of a function. Not to be printed: credentials are among them.
+#[derive(Clone)]
 pub(crate) struct Variables {
     fixed: BTreeMap<OsString, OsString>,
     arn: String,

@@ -242,6 +242,18 @@ async fn a_full_queue_answers_429_and_everything_accepted_is_done() {
 }
 
 #[tokio::test]
+async fn who_gave_up_waiting_is_not_served() {
+    let (host, _code) = bootstrap().await;
+    let slow = tokio::spawn(event(&host, r#"{"do":"sleep","seconds":1}"#).send());
+    eventually("it runs", || host.metrics().invocations() == 1).await;
+    let impatient = event(&host, "[]").timeout(Duration::from_millis(300)).send().await;
+    assert!(impatient.unwrap_err().is_timeout());
+    assert_eq!(slow.await.unwrap().unwrap().status(), 200);
+    assert_eq!(invoke(&host, "[1]").await.text().await.unwrap(), "[1]");
+    assert_eq!(host.metrics().invocations(), 2);
+}
+
+#[tokio::test]
 async fn a_turn_that_does_not_come_within_the_timeout_is_a_429_too_and_never_runs() {
     let code = code(BOOTSTRAP);
     let slow_start = vec![("SLOW_INIT".to_owned(), "3".to_owned())];

@@ -145,7 +145,31 @@ async fn sigterm_lets_what_runs_finish_and_a_second_does_not() {
             assert_ne!(answer, Some(200));
         }
         assert_eq!(host.ended().await.0, Some(0));
-        eventually("the function is gone", || !exists(pid)).await;
+        eventually("the function is gone", || gone(pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn sigterm_during_the_start_leaves_nothing() {
+    let marker = tempfile::tempdir().unwrap();
+    let file = marker.path().join("pid");
+    let slow = format!("#!/bin/sh\necho $$ > {0}.new && mv {0}.new {0}\nexec sleep 600\n", file.display());
+    let code = code(&slow);
+    let mut host = Running::start(&provided(&code), &[]);
+    eventually("the function is starting", || file.exists()).await;
+    assert_eq!(host.admin("/healthz").await.0, 200, "alive while it starts");
+    assert_eq!(host.admin("/readyz").await.0, 503);
+    host.signal("-TERM");
+    assert_eq!(host.ended().await.0, Some(0));
+    let pid: u64 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    eventually("the function is gone", || gone(pid)).await;
+}
+
+/// Adopted by whoever is our init, which may not reap.
+fn gone(pid: u64) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat.contains(") Z "),
+        Err(_) => true,
     }
 }
 
@@ -157,12 +181,7 @@ async fn a_host_that_is_killed_takes_the_function_with_it() {
     let pid = json(host.ask(r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
     host.signal("-KILL");
     assert_eq!(host.ended().await.0, None);
-    let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // Adopted by whoever is our init, which may not reap.
-        Ok(stat) => stat.contains(") Z "),
-        Err(_) => true,
-    };
-    eventually("the client sees its endpoint go, and exits", gone).await;
+    eventually("the client sees its endpoint go, and exits", || gone(pid)).await;
 }
 
 #[tokio::test]

@@ -151,3 +151,49 @@ fn an_event_with_a_name_brokers_refuse_is_not_written() {
     let event = EventBuilderV10::new().id("1").source("/").ty("t").extension("my_ext", "1").build().unwrap();
     assert_eq!(binary_headers(&event), Err(Error::Name("my_ext".into())));
 }
+
+/// The conformance suite's minimal and full events, read where they lie.
+#[test]
+fn the_conformance_samples_are_read_alike_in_both_modes() {
+    let Some(folder) = fixtures() else { return };
+    let text = std::fs::read_to_string(folder.join("cloudevents/conformance/yaml/v1.yaml")).unwrap();
+    let mut read = Vec::new();
+    for document in text.split("\n---\n") {
+        let field = |name: &str| {
+            let line = document.lines().find_map(|line| line.trim_start().strip_prefix(name))?;
+            Some(line.trim().trim_start_matches(':').trim().trim_matches('"').to_owned())
+        };
+        let values = ["id", "type", "source", "time"].map(|name| (name, field(&format!("{name}:")).unwrap()));
+        let extension = field("comexampleextension1").unwrap();
+        let data = r#"{"world":"hello"}"#;
+        assert!(document.contains(data), "{document}");
+        let event = if document.contains("Mode: binary") {
+            let mut more: Vec<(String, String)> =
+                values.iter().map(|(name, value)| (format!("ce-{name}"), value.clone())).collect();
+            more.push(("ce-specversion".into(), "1.0".into()));
+            more.push(("ce-comexampleextension1".into(), extension.clone()));
+            let more: Vec<(&str, &str)> = more.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            parse(&headers(&more), Bytes::from_static(data.as_bytes())).unwrap()
+        } else {
+            let members: String =
+                values.iter().map(|(name, value)| format!(r#""{name}":"{value}","#)).collect();
+            let extra = format!(r#""specversion":"1.0","comexampleextension1":"{extension}","data":{data}"#);
+            json(&format!("{{{members}{extra}}}")).unwrap()
+        };
+        read.push(event);
+    }
+    assert!(read.len() >= 2);
+    assert!(read.windows(2).all(|pair| pair[0] == pair[1]), "{read:#?}");
+}
+
+/// Where other people's samples lie; nothing, loudly, where they do not. Under `CI=true` that is a failure.
+fn fixtures() -> Option<std::path::PathBuf> {
+    let default = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures");
+    let folder = std::env::var_os("KLR_FIXTURES").map_or(default, Into::into);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "no fixtures at {}", folder.display());
+    eprintln!("SKIP: no fixtures at {}", folder.display());
+    None
+}

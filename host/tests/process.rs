@@ -131,6 +131,28 @@ async fn a_start_that_fails_once_is_forgiven() {
     eventually("ready again", || host.ready()).await;
 }
 
+/// On Lambda a new environment has its own ten seconds; a function that needs them must get them here as well.
+#[tokio::test]
+async fn a_start_slower_than_the_timeout_comes_back() {
+    let code = code(BOOTSTRAP);
+    let environment = vec![("SLOW_INIT".to_owned(), "2.5".to_owned())];
+    let host = start(Settings { timeout: Duration::from_secs(1), environment, ..provided(&code) }).await;
+    let pid = json(invoke(&host, r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    eventually("it is gone", || !exists(pid)).await;
+    assert_eq!(error(&host, "{}").await["errorType"], "Sandbox.Timedout");
+    // Turned away while the function starts by itself, callers are served once it has.
+    let mut answer = invoke(&host, "[1]").await;
+    for _ in 0..20 {
+        if answer.status() == 200 {
+            break;
+        }
+        assert_eq!(answer.status(), 429);
+        answer = invoke(&host, "[1]").await;
+    }
+    assert_eq!(answer.text().await.unwrap(), "[1]");
+}
+
 #[tokio::test]
 async fn a_command_that_is_not_there_answers_its_callers() {
     let command = vec!["/no/such/program".to_owned()];

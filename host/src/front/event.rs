@@ -71,9 +71,10 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received, Ans
     const ENVELOPE: usize = LARGEST_EVENT / 3 + 64 * 1024;
     let structured = cloudevent::is_structured(headers);
     let limit = if structured { LARGEST_EVENT + ENVELOPE } else { LARGEST_EVENT };
-    let (body, _) = serve::read(body, limit).await.map_err(|unread| match unread {
+    let body = serve::receive(body, limit).await.map_err(|unread| match unread {
         Unread::TooLarge => too_large(),
         Unread::Truncated => refused(StatusCode::BAD_REQUEST, "the request's body was cut off"),
+        Unread::TooSlow => refused(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"),
     })?;
     let received = cloudevent::receive(headers, body).map_err(|error| {
         let status = match error {

@@ -59,10 +59,11 @@ async fn call(
         return Err(Exception::throttled());
     };
     let limit = if kind == Kind::Event { LARGEST_ASYNC_EVENT } else { LARGEST_EVENT };
-    let payload = match serve::read(body, limit).await {
-        Ok((payload, _)) => or_empty(payload),
+    let payload = match serve::receive(body, limit).await {
+        Ok(payload) => or_empty(payload),
         Err(Unread::TooLarge) => return Err(Exception::too_large(limit)),
         Err(Unread::Truncated) => return Err(Exception::content("the request's body was cut off")),
+        Err(Unread::TooSlow) => return Err(Exception::content("the request's body took too long")),
     };
     check_json(&payload)
         .map_err(|why| Exception::content(&format!("Could not parse request body into json: {why}")))?;
