@@ -1,1 +1,25 @@
-fn main() {}
+//! `klr`: parse, call, exit code.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use klr::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    klr::telemetry::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    let code = runtime.block_on(cli.run()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    });
+    // What is still running was given up on purpose (a second signal, a drain timeout).
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    code
+}

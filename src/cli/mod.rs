@@ -1,1 +1,55 @@
-//! cli
+//! The verbs of `klr`, one a file, and the only place that wires (cli.md is the public face).
+//!
+//! Exit codes: 0 done · 1 the answer is no · 2 bad usage or input · 3 a needed service is not there.
+
+#[cfg(all(feature = "kafka", feature = "s3"))]
+mod demo;
+mod live;
+mod run;
+mod shape;
+mod units;
+mod validate;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use live::Screen;
+
+/// AWS Lambda's triggers, outside AWS.
+#[derive(Parser)]
+#[command(name = "klr", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run everything in the files until told to stop
+    Run(run::Args),
+    /// The main job on embedded parts: Kafka records and S3 notifications into a function
+    #[cfg(all(feature = "kafka", feature = "s3"))]
+    Demo(demo::Args),
+    /// Run a Lambda function as it is, and take CloudEvents and Invoke API calls for it
+    Host(klr_host::cli::Args),
+    /// Check files, run nothing
+    Validate(validate::Args),
+    /// Native messages in, Lambda events out
+    Shape(shape::Args),
+}
+
+impl Cli {
+    /// Does what was asked; the error, if any, is one of usage or input.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.verb {
+            Verb::Run(args) => run::run(args).await,
+            #[cfg(all(feature = "kafka", feature = "s3"))]
+            Verb::Demo(args) => demo::run(args).await,
+            Verb::Host(args) => klr_host::cli::run(args).await,
+            Verb::Validate(args) => Ok(validate::run(&args)),
+            Verb::Shape(args) => shape::run(&args),
+        }
+    }
+}

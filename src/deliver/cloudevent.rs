@@ -18,9 +18,9 @@ pub struct Envelope {
     /// Queue, topic or stream name.
     pub subject: String,
     /// Extension `functionname`: what Triggers filter on.
-    pub function_name: String,
+    pub function_name: Option<String>,
     /// Extension `mappinguid`.
-    pub mapping: Uuid,
+    pub mapping: Option<Uuid>,
     /// Whether a batch can have one partition: extension `partitionkey`, `<subject>-<partition>`.
     pub partitioned: bool,
     /// Knative's `K_CE_OVERRIDES` extensions, put over ours.
@@ -37,10 +37,14 @@ impl Envelope {
             .ty(&self.kind)
             .subject(&self.subject)
             .time(newest(batch).to_string())
-            .extension("functionname", self.function_name.as_str())
-            .extension("mappinguid", self.mapping.to_string())
             // Begun here: a sampled-out root whose trace id is the batch's, so attempts of one batch are one trace.
             .extension("traceparent", format!("00-{}-{}-00", hex(&digest[..16]), hex(&digest[16..24])));
+        if let Some(name) = &self.function_name {
+            builder = builder.extension("functionname", name.as_str());
+        }
+        if let Some(uuid) = &self.mapping {
+            builder = builder.extension("mappinguid", uuid.to_string());
+        }
         if let Some(partition) = self.partitioned.then(|| one_partition(batch)).flatten() {
             builder = builder.extension("partitionkey", format!("{}-{partition}", self.subject));
         }
@@ -53,7 +57,7 @@ impl Envelope {
     /// A hash of mapping and record identifiers. Receipts and epochs are left out: they change with every delivery.
     fn digest(&self, batch: &[Record]) -> [u8; 32] {
         let mut hash = Sha256::new();
-        hash.update(self.mapping.as_bytes());
+        hash.update(self.mapping.unwrap_or_default());
         for record in batch {
             match &record.place {
                 Place::Item { id, .. } => hash.update(id),
@@ -104,8 +108,8 @@ mod tests {
             source: "arn:aws:kafka:us-east-1:1:cluster/c/1".into(),
             kind: "com.amazonaws.kafka.batch".into(),
             subject: "orders".into(),
-            function_name: "process-orders".into(),
-            mapping: Uuid::nil(),
+            function_name: Some("process-orders".into()),
+            mapping: Some(Uuid::nil()),
             partitioned: true,
             overrides: vec![("team".into(), "blue".into())],
         }

@@ -171,6 +171,8 @@ pub struct Delivery {
     pub shape: Arc<dyn Shape>,
     /// Names batches.
     pub envelope: Envelope,
+    /// How long a request may wait at the sink before the function's own time begins. A host of ours queues at its door.
+    pub queueing: Duration,
 }
 
 #[async_trait]
@@ -181,7 +183,7 @@ impl Invoker for Delivery {
             Err(error) => return Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
         };
         match klr_host::cloudevent::binary_headers(&event) {
-            Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout).await,
+            Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout + self.queueing).await,
             Err(error) => Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
         }
     }

@@ -9,6 +9,7 @@ pub struct Room {
     budget: usize,
     count: usize,
     bytes: usize,
+    closed: bool,
     /// Partitions seen; a batch has few, so a scan beats a set.
     partitions: Vec<u32>,
 }
@@ -16,7 +17,7 @@ pub struct Room {
 impl Room {
     /// An empty batch.
     pub fn new(batch_size: usize, budget: usize, shape: &dyn Shape) -> Self {
-        Self { batch_size, budget, count: 0, bytes: shape.frame(), partitions: Vec::new() }
+        Self { batch_size, budget, count: 0, bytes: shape.frame(), closed: false, partitions: Vec::new() }
     }
 
     /// Takes a record if there is room for it. The first always has room to be judged alone: see [`Room::oversize`].
@@ -25,9 +26,12 @@ impl Room {
         let partition = partition(record);
         let opens = partition.is_some_and(|index| !self.partitions.contains(&index));
         let cost = shape.cost(record) + if opens { shape.opening(record) } else { 0 };
-        if self.count > 0 && (self.full() || self.bytes + cost > self.budget) {
+        // What could not be shaped keeps its place, in a batch of its own.
+        let alone = record.json.is_err();
+        if self.count > 0 && (alone || self.full() || self.bytes + cost > self.budget) {
             return false;
         }
+        self.closed |= alone;
         self.count += 1;
         self.bytes += cost;
         if let (true, Some(index)) = (opens, partition) {
@@ -38,7 +42,7 @@ impl Room {
 
     /// Nothing more goes in, by count or because the bytes are used up.
     pub fn full(&self) -> bool {
-        self.count >= self.batch_size || self.bytes >= self.budget
+        self.closed || self.count >= self.batch_size || self.bytes >= self.budget
     }
 
     /// The event is over the budget: it holds one record that is too large by itself.

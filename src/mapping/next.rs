@@ -85,6 +85,8 @@ pub enum GivenUp {
     RecordAgeExceeded,
     /// AWS: condition `MaximumPayloadSizeExceeded`.
     MaximumPayloadSizeExceeded,
+    /// It could not be shaped.
+    Unreadable,
 }
 
 /// What to do with a piece of a log's batch.

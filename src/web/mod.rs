@@ -1,1 +1,77 @@
-//! web
+//! The admin port: is it alive, is it ready, how much has it done. Read-only.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{mapping::Status, metrics::Metrics};
+
+/// What the admin port tells of.
+pub struct Admin {
+    /// Every enabled mapping.
+    pub mappings: Vec<Arc<Status>>,
+    /// All figures.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the process begins to drain.
+    pub stop: CancellationToken,
+}
+
+/// `/healthz`, `/readyz`, `/metrics`. `address` is where it is served: on loopback a foreign `Host` is refused, since a web
+/// page could otherwise reach us by a name of its own.
+pub fn router(admin: Admin, address: SocketAddr) -> Router {
+    let loopback = address.ip().is_loopback();
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .layer(middleware::from_fn(move |request: Request, next: Next| local(loopback, request, next)))
+        .with_state(Arc::new(admin))
+}
+
+/// Ready: every enabled mapping has reached its source once, and we are not draining.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    let draining = admin.stop.is_cancelled();
+    let ready = !draining && admin.mappings.iter().all(|status| status.is_ready());
+    let mappings: Vec<_> = admin
+        .mappings
+        .iter()
+        .map(|status| {
+            json!({
+                "name": status.name,
+                "ready": status.is_ready(),
+                "lastProcessingResult": status.last_processing_result(),
+            })
+        })
+        .collect();
+    let body = json!({ "ready": ready, "draining": draining, "mappings": mappings });
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match admin.metrics.text() {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn local(loopback: bool, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let foreign = loopback && !matches!(name, "" | "localhost" | "127.0.0.1" | "[::1]");
+    if foreign || headers.contains_key(header::ORIGIN) {
+        return (StatusCode::FORBIDDEN, "this port is for local tools, not for web pages\n").into_response();
+    }
+    next.run(request).await
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klr_contract::{Partition, Place, Record};
+use klr_contract::{Partition, Place, Record, Shape};
 use tokio::time::Instant;
 
 use super::{Action, Log, Now, lane::Item};
@@ -70,6 +70,15 @@ fn partition(record: &Record) -> Option<Partition> {
         Place::At { partition, .. } => Some(*partition),
         Place::Item { .. } => None,
     }
+}
+
+/// Why a record cannot be delivered even alone.
+fn hopeless(record: &Record, budget: usize, shape: &dyn Shape) -> Option<GivenUp> {
+    if record.json.is_err() {
+        return Some(GivenUp::Unreadable);
+    }
+    let mut room = Room::new(1, budget, shape);
+    (room.take(record, shape) && room.oversize()).then_some(GivenUp::MaximumPayloadSizeExceeded)
 }
 
 /// A batch on its way.
@@ -180,21 +189,23 @@ impl Log {
     }
 
     /// The top piece is given up. Retries and age are the user's own limits: without a destination it is dropped and
-    /// counted, as AWS does. A record that is too large was never asked to be dropped: until there is a destination it
-    /// holds its partition, and only that.
+    /// counted, as AWS does. A record that is too large, or unreadable, was never asked to be dropped: until there is a
+    /// destination it holds its partition, and only that.
     fn discard(&mut self, number: u64, why: GivenUp, out: &mut Vec<Action>) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(piece) = flight.stack.last() else { return };
-        if why != GivenUp::MaximumPayloadSizeExceeded {
-            out.push(Action::Dropped(piece.len(), why));
-            return self.piece_done(number, |_| true);
-        }
+        let what = match why {
+            GivenUp::RetryAttemptsExhausted | GivenUp::RecordAgeExceeded => {
+                out.push(Action::Dropped(piece.len(), why));
+                return self.piece_done(number, |_| true);
+            }
+            GivenUp::MaximumPayloadSizeExceeded => "is more than the target takes",
+            GivenUp::Unreadable => "cannot be read",
+        };
         let Some(held) = piece.records.first().and_then(partition) else { return };
         flight.phase = Phase::Held;
-        flight.problem = Some(format!(
-            "a record of partition {} is more than the target takes; the partition holds until it can go elsewhere",
-            held.index
-        ));
+        let index = held.index;
+        flight.problem = Some(format!("a record of partition {index} {what}; the partition holds until it can go elsewhere"));
         self.put_back_all_but_top(number, held);
     }
 
@@ -259,12 +270,11 @@ impl Log {
         self.drop_expired(number, now, out);
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(piece) = flight.stack.last() else { return self.land(number, now, out) };
-        if let [record] = &piece.records[..] {
-            let mut room = Room::new(1, self.settings.budget, &*self.shape);
-            if room.take(record, &*self.shape) && room.oversize() {
-                self.discard(number, GivenUp::MaximumPayloadSizeExceeded, out);
-                return self.land(number, now, out);
-            }
+        if let [record] = &piece.records[..]
+            && let Some(why) = hopeless(record, self.settings.budget, &*self.shape)
+        {
+            self.discard(number, why, out);
+            return self.land(number, now, out);
         }
         flight.phase = Phase::Invoking;
         out.push(Action::Invoke(number, Arc::clone(&piece.records)));

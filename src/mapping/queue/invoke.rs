@@ -97,7 +97,7 @@ impl Engine {
                     self.wait(piece, after.unwrap_or_else(|| backoff(tries.streak, 0.5))).await
                 }
                 Judged::Unreachable(why) => self.ride_out(piece, tries.streak, &why, &mut probing).await,
-                Judged::Rejected => self.failed("the sink will not take the batch"),
+                Judged::Rejected => self.failed("nobody can take the batch"),
                 Judged::Unanswered => {
                     self.halt("ReportBatchItemFailures needs the function's answer, and the sink sends it elsewhere");
                     Then::Give(Fate::LetGo)
@@ -113,6 +113,10 @@ impl Engine {
     async fn attempt(&self, piece: &Piece) -> Judged {
         if self.oversize(piece) {
             return Judged::TooLarge;
+        }
+        if piece.records.iter().any(|record| record.json.is_err()) {
+            self.status.problem("a message cannot be read; it is left to the queue's redrive policy");
+            return Judged::Rejected;
         }
         let figures = &self.status.figures;
         figures.invoked.inc_by(piece.len() as u64);

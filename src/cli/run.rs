@@ -1,0 +1,251 @@
+//! `klr run`: everything in the files, until told to stop.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    live, units,
+    wire::{self, Wiring},
+};
+use crate::{
+    config::{self, Resources},
+    mapping::{Ending, Mapping, Status},
+    web,
+};
+
+/// What to run, and how.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// YAML or JSON files; `-` is stdin
+    #[arg(short, long = "file", required = true, value_name = "FILE", num_args = 1..)]
+    file: Vec<PathBuf>,
+    /// Where push triggers receive [default: 0.0.0.0:$PORT where PORT is set, else 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where /healthz, /readyz and /metrics are served
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    admin: SocketAddr,
+    /// How long what is in flight may take to finish after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "25s", value_parser = units::duration)]
+    drain_timeout: Duration,
+    /// Bytes of records the process may hold
+    #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = units::bytes)]
+    buffer: usize,
+    /// Drain what is there now, then exit
+    #[arg(long)]
+    once: bool,
+}
+
+/// Everything, wired and not yet running.
+struct Parts {
+    mappings: Vec<Mapping>,
+    statuses: Vec<Arc<Status>>,
+    receivers: Option<(TcpListener, axum::Router)>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::new()?;
+    let mut resources = config::load(&args.file)?;
+    resources.resolve(&wire::environment())?;
+    let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
+    let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
+    for function in &resources.functions {
+        tokio::select! {
+            started = wiring.function(function) => started?,
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        }
+    }
+    let parts = wire(&wiring, &resources, args.listen).await?;
+    let stop = CancellationToken::new();
+    serve_admin(admin, &wiring, &parts, &stop)?;
+    let Some(code) = go(parts, &stop, &mut signals, args.drain_timeout).await else {
+        // Dropped, the hosts take their processes with them.
+        return Ok(ExitCode::from(1));
+    };
+    tokio::select! {
+        () = wiring.stop_functions() => {}
+        () = signals.next() => {}
+    }
+    Ok(ExitCode::from(code))
+}
+
+async fn wire(wiring: &Wiring, resources: &Resources, listen: Option<SocketAddr>) -> anyhow::Result<Parts> {
+    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None };
+    for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
+        let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
+        parts.statuses.push(Arc::clone(&wired.status));
+        parts.mappings.push(wired);
+    }
+    #[cfg(feature = "s3")]
+    notifications(wiring, resources, listen, &mut parts).await?;
+    Ok(parts)
+}
+
+#[cfg(feature = "s3")]
+async fn notifications(
+    wiring: &Wiring,
+    resources: &Resources,
+    listen: Option<SocketAddr>,
+    parts: &mut Parts,
+) -> anyhow::Result<()> {
+    let mut router = None;
+    for notification in &resources.notifications {
+        let name = || format!("bucket notification {}", notification.name);
+        match &notification.receive {
+            config::Receive::Webhook { token } => {
+                let address = receiver_address(listen)?;
+                if token.is_none() && !address.ip().is_loopback() {
+                    anyhow::bail!(
+                        "{}: spec.webhook.token is needed to receive on {address}: anybody who reaches the port could invoke the function",
+                        name()
+                    );
+                }
+                let (webhook, status) = wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
+                let path = format!("/bucketnotifications/{}", notification.name);
+                router = Some(router.unwrap_or_else(axum::Router::new).nest(&path, webhook));
+                parts.statuses.push(status);
+            }
+            #[cfg(feature = "sqs")]
+            config::Receive::Queue(queue) => {
+                let wired = wiring.carried(notification, queue).await.with_context(name)?;
+                parts.statuses.push(Arc::clone(&wired.status));
+                parts.mappings.push(wired);
+            }
+        }
+    }
+    if let Some(router) = router {
+        let address = receiver_address(listen)?;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("--listen {address}"))?;
+        tracing::info!(address = %listener.local_addr()?, "push triggers receive");
+        parts.receivers = Some((listener, router));
+    }
+    Ok(())
+}
+
+fn receiver_address(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    if let Some(address) = listen {
+        return Ok(address);
+    }
+    match std::env::var("PORT") {
+        Ok(port) => {
+            let port = port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
+            Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
+        }
+        Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
+    }
+}
+
+fn serve_admin(listener: TcpListener, wiring: &Wiring, parts: &Parts, stop: &CancellationToken) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let metrics = Arc::clone(&wiring.metrics);
+    let admin = web::Admin { mappings: parts.statuses.clone(), metrics, stop: stop.clone() };
+    // Served to the very end: a probe during the drain is told that we are draining.
+    tokio::spawn(axum::serve(listener, web::router(admin, address)).into_future());
+    tracing::info!(%address, "health, readiness and metrics");
+    Ok(())
+}
+
+/// Runs until told to stop, or until nothing is left to run. The first signal drains, the second leaves at once: `None`.
+async fn go(parts: Parts, stop: &CancellationToken, signals: &mut Signals, drain: Duration) -> Option<u8> {
+    let mut running = JoinSet::new();
+    for mapping in parts.mappings {
+        let (name, stop) = (mapping.status.name.clone(), stop.clone());
+        running.spawn(async move { (name, mapping.run(stop).await) });
+    }
+    if let Some((listener, router)) = parts.receivers {
+        running.spawn(receive(listener, router, stop.clone(), drain));
+    }
+    let mut live = std::pin::pin!(live::show(parts.statuses));
+    let mut code = 0;
+    loop {
+        tokio::select! {
+            ended = running.join_next() => match ended {
+                None => return Some(code),
+                Some(ended) => code = code.max(report(ended)),
+            },
+            () = signals.next() => {
+                if stop.is_cancelled() {
+                    tracing::warn!("second signal: leaving at once; what is in flight will be delivered again");
+                    return None;
+                }
+                tracing::info!("draining");
+                stop.cancel();
+            }
+            () = &mut live => {}
+        }
+    }
+}
+
+/// Serves the receivers; those whose sender is still being answered have as long as everything else to finish.
+async fn receive(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+    drain: Duration,
+) -> (String, Ending) {
+    let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(drain).await;
+    };
+    let ending = tokio::select! {
+        served = serve.into_future() => match served {
+            Ok(()) => Ending::Settled,
+            Err(error) => Ending::Halted(error.to_string()),
+        },
+        () = late => Ending::LeftBehind("a sender was still waiting for its answer".into()),
+    };
+    ("receivers".to_owned(), ending)
+}
+
+/// The exit code of one mapping's end.
+fn report(ended: Result<(String, Ending), tokio::task::JoinError>) -> u8 {
+    match ended {
+        Ok((_, Ending::Settled)) => 0,
+        Ok((mapping, Ending::LeftBehind(what))) => {
+            tracing::warn!(mapping, "{what}");
+            1
+        }
+        Ok((mapping, Ending::Halted(why))) => {
+            tracing::error!(mapping, "stopped: {why}");
+            2
+        }
+        Err(error) => {
+            tracing::error!("a mapping panicked: {error}");
+            2
+        }
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The next of either.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Resources to running parts: sources, sinks, functions under the host.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use klr_contract::{Shape, Source};
+use klr_host::Host;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::{
+    config::{self, LARGEST_EVENT, Target},
+    deliver::{
+        Invoker,
+        cloudevent::Envelope,
+        sink::{self, Delivery, Sink},
+    },
+    mapping::{Mapping, Policy, Settings, Status, buffer::Buffer},
+    metrics::Metrics,
+};
+
+/// What all parts of one process share.
+pub(super) struct Wiring {
+    pub buffer: Arc<Buffer>,
+    pub metrics: Arc<Metrics>,
+    /// `K_CE_OVERRIDES`.
+    pub overrides: Vec<(String, String)>,
+    pub drain: Duration,
+    pub once: bool,
+    functions: HashMap<String, Function>,
+}
+
+/// A function that runs here.
+struct Function {
+    host: Host,
+    timeout: Duration,
+}
+
+/// Where batches go, with what the target takes.
+struct Way {
+    sink: Sink,
+    timeout: Option<Duration>,
+    /// How long a request may wait at the target's door.
+    queueing: Duration,
+    budget: usize,
+}
+
+impl Wiring {
+    pub fn new(buffer: usize, drain: Duration, once: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            buffer: Buffer::new(buffer),
+            metrics: Arc::default(),
+            overrides: overrides()?,
+            drain,
+            once,
+            functions: HashMap::new(),
+        })
+    }
+
+    /// Starts a function under the host, on a port of its own.
+    pub async fn function(&mut self, function: &config::Function) -> anyhow::Result<()> {
+        let settings = klr_host::Settings {
+            name: function.name.clone(),
+            command: function.command.clone(),
+            runtime: function.runtime.clone(),
+            handler: function.handler.clone(),
+            directory: function.code.as_ref().map(PathBuf::from),
+            timeout: function.timeout,
+            memory_mb: function.memory_size,
+            environment: function.environment.clone(),
+            logs: klr_host::Logs::Prefixed(format!("[{}] ", function.name)),
+            ..klr_host::Settings::default()
+        };
+        let started = async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            anyhow::Ok(Host::start(settings, listener).await?)
+        };
+        let host = started.await.with_context(|| format!("function {}", function.name))?;
+        self.functions.insert(function.name.clone(), Function { host, timeout: function.timeout });
+        Ok(())
+    }
+
+    /// Ends the functions, after nobody calls them any more.
+    pub async fn stop_functions(self) {
+        let stops = self.functions.into_values().map(|function| function.host.stop(self.drain));
+        futures::future::join_all(stops).await;
+    }
+
+    pub fn status(&self, name: &str) -> Arc<Status> {
+        Arc::new(Status::new(name, self.metrics.of(name)))
+    }
+
+    fn way(&self, target: &Target) -> anyhow::Result<Way> {
+        match target {
+            Target::Sink(to) | Target::Environment(to) => Ok(Way {
+                sink: Sink::new(sink::Settings {
+                    uri: to.uri.clone(),
+                    ack_mode: to.ack_mode(),
+                    http2: to.http2,
+                    ca_certs: to.ca_certs.clone(),
+                    audience: to.audience.clone(),
+                })?,
+                timeout: to.timeout,
+                queueing: Duration::ZERO,
+                budget: to.maximum_payload_bytes,
+            }),
+            Target::Function(name) => self.function_way(name),
+            Target::Unresolved => bail!("no target: nothing says where its batches go"),
+        }
+    }
+
+    fn function_way(&self, name: &str) -> anyhow::Result<Way> {
+        let function = self.functions.get(name).with_context(|| format!("function {name} does not run here"))?;
+        let uri = Url::parse(&format!("http://{}", function.host.address())).context("the host's own address")?;
+        let settings =
+            sink::Settings { uri, ack_mode: Default::default(), http2: false, ca_certs: None, audience: None };
+        Ok(Way {
+            sink: Sink::new(settings)?,
+            timeout: Some(function.timeout),
+            // The host's own queue waits as long as the function may run; past that it says 429.
+            queueing: function.timeout + Duration::from_secs(1),
+            budget: LARGEST_EVENT,
+        })
+    }
+
+    /// One event source mapping, ready to run.
+    pub async fn mapping(&self, mapping: &config::Mapping) -> anyhow::Result<Mapping> {
+        let way = self.way(&mapping.target)?;
+        let settings = Settings {
+            batch_size: mapping.batch_size,
+            window: mapping.window,
+            budget: way.budget,
+            policy: Policy {
+                report: mapping.report_batch_item_failures,
+                retries: mapping.maximum_retry_attempts,
+                age: mapping.maximum_record_age,
+                bisect: mapping.bisect,
+            },
+            maximum_concurrency: mapping.maximum_concurrency,
+            timeout: way.timeout,
+            drain: self.drain,
+            once: self.once,
+        };
+        let (source, shape, mut envelope) = self.source(mapping).await?;
+        envelope.function_name = Some(mapping.function_name().to_owned());
+        envelope.mapping = Some(mapping.uuid);
+        let invoker: Arc<dyn Invoker> =
+            Arc::new(Delivery { sink: way.sink, shape: Arc::clone(&shape), envelope, queueing: way.queueing });
+        let status = self.status(&mapping.name);
+        Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
+    }
+
+    async fn source(&self, mapping: &config::Mapping) -> anyhow::Result<(Source, Arc<dyn Shape>, Envelope)> {
+        match &mapping.source {
+            #[cfg(feature = "sqs")]
+            config::Source::Sqs(config) => {
+                let envelope = self.envelope("sqs", config.arn.clone(), config.name.clone(), false);
+                let queue = klr_sqs::Queue::open(config.clone()).await;
+                Ok((Source::Queue(Box::new(queue)), Arc::new(klr_sqs::Shape), envelope))
+            }
+            #[cfg(feature = "kafka")]
+            config::Source::Kafka { config, access } => {
+                let mut config = config.clone();
+                config.security = config::resolve(access).await?;
+                config.drain_timeout = self.drain;
+                config.once = self.once;
+                let first = config.bootstrap.first().map_or("", String::as_str);
+                let source = config.arn.clone().unwrap_or_else(|| format!("kafka://{first}/{}", config.topic));
+                let envelope = self.envelope("kafka", source, config.topic.clone(), true);
+                let shape = Arc::new(klr_kafka::Shape::new(&config));
+                Ok((Source::Log(Box::new(klr_kafka::Source::open(config)?)), shape, envelope))
+            }
+        }
+    }
+
+    fn envelope(&self, kind: &str, source: String, subject: String, partitioned: bool) -> Envelope {
+        let kind = format!("com.amazonaws.{kind}.batch");
+        let overrides = self.overrides.clone();
+        Envelope { source, kind, subject, function_name: None, mapping: None, partitioned, overrides }
+    }
+}
+
+#[cfg(feature = "s3")]
+mod bucket {
+    use super::*;
+    use crate::{config::Notification, trigger::bucket};
+
+    impl Wiring {
+        fn bucket(&self, notification: &Notification) -> anyhow::Result<(bucket::Delivery, Way)> {
+            let way = self.way(&notification.target)?;
+            let envelope = bucket::Envelope {
+                function_name: Some(notification.function_name().to_owned()),
+                overrides: self.overrides.clone(),
+            };
+            let timeout = way.timeout.map(|timeout| timeout + way.queueing);
+            let status = self.status(&notification.name);
+            Ok((bucket::Delivery { sink: way.sink.clone(), envelope, timeout, status }, way))
+        }
+
+        /// A notification that is received over HTTP.
+        pub(in crate::cli) async fn webhook(
+            &self,
+            notification: &Notification,
+            token: Option<&config::SecretRef>,
+        ) -> anyhow::Result<(axum::Router, Arc<Status>)> {
+            let token = match token {
+                Some(token) => Some(token.text().await?.trim().to_owned()),
+                None => None,
+            };
+            let (delivery, _) = self.bucket(notification)?;
+            let status = Arc::clone(&delivery.status);
+            status.reached();
+            Ok((klr_s3::router(notification.trigger.clone(), token, Arc::new(delivery)), status))
+        }
+
+        /// A notification that comes through a queue: a queue mapping whose batches are one message.
+        #[cfg(feature = "sqs")]
+        pub(in crate::cli) async fn carried(
+            &self,
+            notification: &Notification,
+            queue: &klr_sqs::Config,
+        ) -> anyhow::Result<Mapping> {
+            let (mut delivery, way) = self.bucket(notification)?;
+            let status = Arc::clone(&delivery.status);
+            delivery.timeout = None;
+            let settings = Settings {
+                batch_size: 1,
+                window: Duration::ZERO,
+                budget: way.budget,
+                policy: Policy::default(),
+                maximum_concurrency: None,
+                timeout: way.timeout,
+                drain: self.drain,
+                once: self.once,
+            };
+            let queue = klr_sqs::Queue::open(queue.clone()).await;
+            let source = Source::Queue(Box::new(bucket::Carried { queue, wanted: notification.trigger.clone() }));
+            let (shape, invoker) = (Arc::new(bucket::Whole), Arc::new(delivery));
+            Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
+        }
+    }
+}
+
+/// `K_CE_OVERRIDES`: `{"extensions": {"name": "value"}}`.
+fn overrides() -> anyhow::Result<Vec<(String, String)>> {
+    #[derive(Deserialize, Default)]
+    struct Overrides {
+        #[serde(default)]
+        extensions: std::collections::BTreeMap<String, String>,
+    }
+    let Some(text) = std::env::var("K_CE_OVERRIDES").ok().filter(|text| !text.trim().is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let overrides: Overrides =
+        serde_json::from_str(&text).context(r#"K_CE_OVERRIDES: expected {"extensions": {"name": "value"}}"#)?;
+    Ok(overrides.extensions.into_iter().collect())
+}
+
+/// What Knative says of the sink.
+pub(super) fn environment() -> config::Environment {
+    let variable = |name| std::env::var(name).ok();
+    config::Environment { k_sink: variable("K_SINK"), k_ca_certs: variable("K_CA_CERTS") }
+}
