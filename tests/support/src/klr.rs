@@ -42,7 +42,8 @@ impl Setup {
         let setup = Self { program, args: vec!["run".to_owned()], env: Vec::new(), admin, dir };
         let state = setup.dir.path().join("state").display().to_string();
         setup
-            .args(["--admin", &format!("127.0.0.1:{admin}"), "--state", &state])
+            .args(["--admin", &format!("127.0.0.1:{admin}")])
+            .env("XDG_STATE_HOME", &state)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
