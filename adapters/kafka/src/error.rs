@@ -37,9 +37,12 @@ pub(crate) fn classify(error: &KafkaError, reason: &str) -> Option<Error> {
     })
 }
 
+/// The code of [`unreachable`].
+pub(crate) const UNREACHABLE: &str = "kafka.unreachable";
+
 /// Nobody answers.
 pub(crate) fn unreachable(reason: &str) -> Error {
-    Error::retry("kafka.unreachable", format!("no broker answers: check the bootstrap servers: {reason}"))
+    Error::retry(UNREACHABLE, format!("no broker answers: check the bootstrap servers: {reason}"))
 }
 
 /// Who refused whom can be told only from OpenSSL's text.

@@ -34,7 +34,7 @@ struct Inner {
     /// Epochs whose arrivals may still be handed over.
     live: Vec<Partition>,
     trouble: Option<Error>,
-    told: Option<Instant>,
+    told: Option<(&'static str, Instant)>,
     closed: bool,
 }
 
@@ -109,7 +109,7 @@ impl Inbox {
     pub(crate) fn trouble(&self, error: Error) {
         let mut inner = self.lock();
         let stopped = inner.trouble.as_ref().is_some_and(|known| known.kind() == Kind::Stop);
-        let early = inner.told.is_some_and(|at| at.elapsed() < TELL_EVERY);
+        let early = inner.told.is_some_and(|(code, at)| code == error.code() && at.elapsed() < TELL_EVERY);
         if stopped || (early && error.kind() != Kind::Stop) {
             return;
         }
@@ -150,8 +150,8 @@ impl Inner {
         }
         match &self.trouble {
             Some(error) if error.kind() == Kind::Stop => Err(error.clone()),
-            Some(_) => {
-                self.told = Some(Instant::now());
+            Some(error) => {
+                self.told = Some((error.code(), Instant::now()));
                 Err(self.trouble.take().expect("it was there a line ago"))
             }
             None => Ok(None),

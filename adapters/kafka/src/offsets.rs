@@ -9,6 +9,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 /// The longest one question may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The same for the first of all, which fails when nobody is there: why, comes as an event that is heard after it.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// Offsets by partition number.
 pub(crate) type Offsets = BTreeMap<i32, i64>;
@@ -18,7 +20,7 @@ pub(crate) fn partitions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
 ) -> KafkaResult<Vec<i32>> {
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let metadata = consumer.fetch_metadata(Some(topic), FIRST)?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(Vec::new());
     };

@@ -61,7 +61,7 @@ impl Context {
             Err(error) => {
                 // Taken as the protocol wants it, read by no one, and handed back at once.
                 tracing::warn!(topic, %error, "the assigned partitions' positions are unknown: joining again");
-                self.shared.inbox.trouble(self.shared.explain(&error));
+                self.shared.tell(self.shared.explain(&error));
                 self.rejoin.store(true, Ordering::Relaxed);
                 return take(consumer, &offsets::list(topic, partitions, Offset::Stored)?);
             }
@@ -81,6 +81,7 @@ impl Context {
             self.shared.inbox.gained(self.shared.ledger.gain(span));
         }
         self.changed.store(true, Ordering::Release);
+        self.shared.well();
         Ok(())
     }
 
@@ -180,7 +181,7 @@ impl ConsumerContext for Context {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
                 tracing::info!(topic = self.shared.config.topic, ?partitions, "assigned");
                 if let Err(error) = self.assign(consumer, &partitions) {
-                    self.shared.inbox.trouble(self.shared.explain(&error));
+                    self.shared.tell(self.shared.explain(&error));
                     self.rejoin.store(true, Ordering::Relaxed);
                 }
             }

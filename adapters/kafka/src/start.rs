@@ -22,7 +22,7 @@ pub(crate) fn fix(consumer: &Consumer, shared: &Shared) -> Option<Offsets> {
     while !shared.ledger.stopping() {
         match attempt(consumer, shared) {
             Ok(offsets) => return Some(offsets),
-            Err(error) => shared.inbox.trouble(error),
+            Err(error) => shared.tell(error),
         }
         wait(consumer, shared);
     }

@@ -1,8 +1,8 @@
 //! The consumer's thread: joins, polls, shapes, hands over, leaves. It may block; nothing else of ours does.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use klr_contract::{Arrival, Error, Partition, Position};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -21,6 +21,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long the engine may leave the inbox full before everything is paused. A pause throws the prefetched away
 /// (librdkafka#5343), so it is the exception.
 const FULL: Duration = Duration::from_secs(10);
+/// How long the cause of an outage is repeated.
+const REMEMBER: Duration = Duration::from_secs(60);
 
 /// The consumer.
 pub(crate) type Consumer = BaseConsumer<Context>;
@@ -32,11 +34,19 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     /// Lent, never given: who reads it holds the guard, so that the thread's is the last owner and the only one to close it.
     consumer: RwLock<Option<Arc<Consumer>>>,
+    /// Why nobody answers, if we were told: librdkafka gives a reason once, and then only says that all brokers are down.
+    cause: Mutex<Option<(Error, Instant)>>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, inbox: Inbox::default(), ledger: Ledger::default(), consumer: RwLock::default() }
+        Self {
+            config,
+            inbox: Inbox::default(),
+            ledger: Ledger::default(),
+            consumer: RwLock::default(),
+            cause: Mutex::default(),
+        }
     }
 
     /// Commits on the caller's thread and waits for the broker. Independent of the consumer's thread, which may be waiting
@@ -61,19 +71,38 @@ impl Shared {
         self.ledger.flow(partition, open, || self.pause(consumer, &[partition.index], !open));
     }
 
-    /// Tells the engine of an error, if a person needs to hear of it.
+    /// Tells the engine of what librdkafka reported, if a person needs to hear of it.
     pub(crate) fn report(&self, error: &KafkaError, reason: &str) {
-        if let Some(error) = error::classify(error, reason) {
-            tracing::debug!(topic = self.config.topic, %error, "reported");
-            self.inbox.trouble(error);
+        match error::classify(error, reason) {
+            Some(error) if error.code() == error::UNREACHABLE => self.tell(self.unreachable(reason)),
+            Some(error) => self.tell(error),
+            None => {}
         }
+    }
+
+    /// Tells the engine of an error. Where nobody answers it hears the cause, if there was one lately.
+    pub(crate) fn tell(&self, error: Error) {
+        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
+        if error.code() != error::UNREACHABLE {
+            *cause = Some((error.clone(), Instant::now()));
+        }
+        let known = cause.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER).map(|(known, _)| known.clone());
+        self.inbox.trouble(known.unwrap_or(error));
+    }
+
+    /// Something works: whatever was wrong before is no cause of what may come.
+    pub(crate) fn well(&self) {
+        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// What a failed question means.
     pub(crate) fn explain(&self, error: &KafkaError) -> Error {
         let context = format!("topic {}, group {}, {error}", self.config.topic, self.config.group);
-        error::classify(error, &context)
-            .unwrap_or_else(|| error::unreachable(&self.config.bootstrap.join(",")))
+        error::classify(error, &context).unwrap_or_else(|| self.unreachable(&error.to_string()))
+    }
+
+    fn unreachable(&self, reason: &str) -> Error {
+        error::unreachable(&format!("{}: {reason}", self.config.bootstrap.join(",")))
     }
 
     fn pause(&self, consumer: &Consumer, indexes: &[u32], pause: bool) {
@@ -145,7 +174,7 @@ impl<'a> Reader<'a> {
 
     fn join(&self) {
         if let Err(error) = self.consumer.subscribe(&[&self.shared.config.topic]) {
-            self.shared.inbox.trouble(self.shared.explain(&error));
+            self.shared.tell(self.shared.explain(&error));
             self.consumer.context().rejoin.store(true, Ordering::Relaxed);
         }
     }
@@ -215,7 +244,7 @@ impl<'a> Reader<'a> {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 if let Err(error) = self.go_to_beginnings() {
-                    self.shared.inbox.trouble(self.shared.explain(&error));
+                    self.shared.tell(self.shared.explain(&error));
                     self.consumer.context().rejoin.store(true, Ordering::Relaxed);
                 }
             }
