@@ -14,8 +14,9 @@ const FOR_A_PERSON: Duration = Duration::from_secs(30);
 
 /// What a failed call means to the engine. `service` and `operation` as AWS spells them: `SQS`, `ReceiveMessage`.
 ///
-/// Throttled, 5xx, timed out, unreachable: try again after the engine's own back-off. Access denied, no such queue, a key
-/// that cannot be used: try again in half a minute. Anything else AWS refuses would be refused again: stop.
+/// Throttled, 5xx, timed out, unreachable: try again after the engine's own back-off. A request that is malformed by AWS's
+/// judgement would be so again: stop. Any other refusal (access, a missing queue, a key that cannot be used, a clock that
+/// is wrong) is lifted on AWS's side, without touching the mapping: try again in half a minute.
 pub fn failure<E>(service: &str, operation: &str, error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -36,12 +37,11 @@ where
             say("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist."),
         )
         .after(FOR_A_PERSON),
-        _ if throttled(code) => Error::retry("aws-throttled", say(code, text)),
+        _ if status == 429 || throttled(code) => Error::retry("aws-throttled", say(code, text)),
         _ if status >= 500 => Error::retry("aws-unavailable", say(code, text)),
-        _ if curable(code) || matches!(status, 401 | 403) => {
-            Error::retry("aws-access-denied", say(code, text)).after(FOR_A_PERSON)
-        }
-        _ => Error::stop("aws-refused", say(code, text)),
+        _ if malformed(code) => Error::stop("aws-refused", say(code, text)),
+        _ if denied(code, status) => Error::retry("aws-access-denied", say(code, text)).after(FOR_A_PERSON),
+        _ => Error::retry("aws-refused", say(code, text)).after(FOR_A_PERSON),
     }
 }
 
@@ -70,36 +70,37 @@ fn without_credentials(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<CredentialsError>())
 }
 
+/// Codes of many services, and their spellings over the years.
 fn throttled(code: &str) -> bool {
-    const CODES: [&str; 9] = [
+    const CODES: [&str; 8] = [
+        "BandwidthLimitExceeded",
+        "LimitExceededException",
         "OverLimit",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
         "TooManyRequestsException",
-        "KmsThrottled",
-        "KMS.ThrottlingException",
     ];
-    CODES.contains(&code)
+    code.contains("Throttl") || CODES.contains(&code)
 }
 
-/// Refusals a person lifts on AWS's side, without touching the mapping.
-fn curable(code: &str) -> bool {
-    const CODES: [&str; 10] = [
-        "AccessDenied",
-        "AccessDeniedException",
-        "AuthFailure",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidClientTokenId",
-        "InvalidSecurity",
-        "ResourceNotFoundException",
-        "SignatureDoesNotMatch",
-        "UnrecognizedClientException",
+fn malformed(code: &str) -> bool {
+    const PREFIXES: [&str; 7] = [
+        "InvalidAddress",
+        "InvalidAttribute",
+        "InvalidParameter",
+        "MalformedQueryString",
+        "MissingParameter",
+        "UnsupportedOperation",
+        "Validation",
     ];
-    CODES.contains(&code) || code.starts_with("Kms") || code.starts_with("KMS.")
+    let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+    PREFIXES.iter().any(|prefix| code.starts_with(prefix))
+}
+
+fn denied(code: &str, status: u16) -> bool {
+    matches!(status, 401 | 403) || code.starts_with("AccessDenied") || code == "AuthFailure"
 }
 
 /// An error and its causes in one line: the SDK's own text is only the outermost ("dispatch failure").
@@ -113,4 +114,31 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart() {
+        for code in [
+            "RequestThrottled",
+            "ThrottlingException",
+            "KmsThrottled",
+            "KMS.ThrottlingException",
+            "OverLimit",
+        ] {
+            assert!(throttled(code) && !malformed(code), "{code}");
+        }
+        for code in
+            ["InvalidParameterValue", "AWS.SimpleQueueService.UnsupportedOperation", "ValidationException"]
+        {
+            assert!(malformed(code) && !throttled(code), "{code}");
+        }
+        for code in ["InvalidClientTokenId", "InvalidSecurity", "ExpiredToken", "Kms.DisabledException"] {
+            assert!(!malformed(code) && !throttled(code), "{code}");
+        }
+        assert!(denied("AccessDeniedException", 400) && denied("InvalidClientTokenId", 403));
+    }
 }

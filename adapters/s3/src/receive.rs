@@ -71,7 +71,7 @@ async fn take(State(webhook): State<Arc<Webhook>>, request: Request) -> Response
         match notification {
             Notification::Skip(why) => tracing::debug!(why, "notification skipped"),
             Notification::Unreadable(why) => unreadable = Some(why),
-            Notification::Event(event) => match webhook.sink.deliver(event).await {
+            Notification::Event(event) => match webhook.sink.deliver(*event).await {
                 Ok(()) => {}
                 Err(Refusal::Later(after)) => return later(after),
                 Err(Refusal::Never(why)) => return (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
     /// For the function.
-    Event(Event),
+    Event(Box<Event>),
     /// Read, and not wanted: why.
     Skip(String),
     /// Not to be read: what was expected.
@@ -272,7 +272,7 @@ fn event(record: &Members, object: &Members, name: String, bucket: String, key: 
     serde_json::to_writer(&mut body, record).expect("members always serialise, and a Vec takes any bytes");
     body.extend_from_slice(b"]}");
     let response = record.object("responseElements").unwrap_or_default();
-    Notification::Event(Event {
+    Notification::Event(Box::new(Event {
         body: body.into(),
         bucket,
         key,
@@ -283,5 +283,5 @@ fn event(record: &Members, object: &Members, name: String, bucket: String, key: 
         sequencer: object.said("sequencer"),
         request_id: response.said("x-amz-request-id"),
         host_id: response.said("x-amz-id-2"),
-    })
+    }))
 }

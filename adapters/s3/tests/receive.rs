@@ -1,4 +1,5 @@
 //! The webhook over a real socket.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     sync::{Arc, Mutex},

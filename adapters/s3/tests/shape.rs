@@ -1,4 +1,5 @@
 //! Notifications in, events out: our own goldens, AWS's recordings, the shared samples.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 
@@ -21,7 +22,7 @@ fn golden(name: &str) -> String {
 
 fn events(config: &Config, notification: &str) -> Vec<Event> {
     let event = |notification| match notification {
-        Notification::Event(event) => event,
+        Notification::Event(event) => *event,
         other => panic!("expected an event, got {other:?}"),
     };
     read(config, notification.as_bytes(), noon()).into_iter().map(event).collect()

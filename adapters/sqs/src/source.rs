@@ -5,7 +5,9 @@ use aws_sdk_sqs::{
     Client,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::SdkError,
-    operation::receive_message::builders::ReceiveMessageFluentBuilder,
+    operation::receive_message::{
+        ReceiveMessageError, ReceiveMessageOutput, builders::ReceiveMessageFluentBuilder,
+    },
     types::{MessageSystemAttributeName, QueueAttributeName},
 };
 use klr_aws::{failure, lost};
@@ -65,25 +67,20 @@ impl Queue {
         hide: Option<Duration>,
     ) -> Result<Vec<Message>, Error> {
         let call = self.receive_call(max, wait, hide).await?;
-        let patience =
-            TimeoutConfig::builder().operation_attempt_timeout(wait.min(LONGEST_POLL) + GRACE).build();
-        let once =
-            aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(patience);
-        let mut repeats = 0;
-        loop {
-            let sent = call.clone().customize().config_override(once.clone()).send().await;
-            match sent {
-                Ok(answer) => {
-                    return Ok(answer.messages.unwrap_or_default().into_iter().map(Into::into).collect());
-                }
-                Err(error) if self.config.fifo() && repeats < REPEATS && lost(&error) => {
+        let mut answer = once(call.clone(), wait).await;
+        for repeat in 0..REPEATS {
+            match &answer {
+                Err(error) if self.config.fifo() && lost(error) => {
                     tracing::debug!(queue = self.config.name, %error, "a FIFO receive got no answer: the same again");
-                    sleep(FIRST_REPEAT * 2_u32.pow(repeats)).await;
-                    repeats += 1;
+                    sleep(FIRST_REPEAT * 2_u32.pow(repeat)).await;
+                    // What was to be waited for has come, or is for the next receive.
+                    answer = once(call.clone().wait_time_seconds(0), Duration::ZERO).await;
                 }
-                Err(error) => return Err(failure("SQS", "ReceiveMessage", &error)),
+                _ => break,
             }
         }
+        let answer = answer.map_err(|error| failure("SQS", "ReceiveMessage", &error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().map(Into::into).collect())
     }
 
     async fn receive_call(
@@ -172,10 +169,23 @@ impl klr_contract::Queue for Queue {
         let result = self.settle(items, Change::Hide { seconds: seconds(span, LONGEST_HIDE) }).await;
         // Lambda's own policy for SQS lacks ChangeMessageVisibility: who has copied it cannot hold, now or later.
         result.map_err(|error| match error.code() {
-            "aws-access-denied" => Error::stop("sqs-hold-denied", format!("messages cannot be held: {error}")),
+            "aws-access-denied" => {
+                Error::stop("sqs-hold-denied", format!("messages cannot be held: {error}"))
+            }
             _ => error,
         })
     }
+}
+
+/// Sends a receive, once, with the patience its long poll needs.
+async fn once(
+    call: ReceiveMessageFluentBuilder,
+    wait: Duration,
+) -> Result<ReceiveMessageOutput, SdkError<ReceiveMessageError>> {
+    let patience = wait.min(LONGEST_POLL) + GRACE;
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
+    let config = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
+    call.customize().config_override(config.timeout_config(timeouts.build())).send().await
 }
 
 /// Whole seconds, rounded up: hidden a little longer is safe, shorter is not.

@@ -1,4 +1,5 @@
 //! Messages in, bytes out: our own goldens, the shared fixtures, and the laws of a shape.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
 //! What the conformance suite does not ask of an SQS queue.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod server;
 
@@ -106,6 +107,18 @@ async fn a_server_that_is_down_is_worth_another_try() {
     let error = Queue::open(config("q", &endpoint)).await.visibility().await.unwrap_err();
     assert!(matches!(error.kind(), Kind::Retry { .. }), "{error}");
     assert_eq!(error.code(), "aws-unreachable");
+}
+
+/// No timeout of the client's cuts the longest poll short, and a longer one is not asked for.
+#[tokio::test]
+async fn the_longest_poll_is_waited_out() {
+    let Some(server) = ElasticMq::shared() else { return };
+    let remote = Server::at(&server.endpoint).await.create(MINUTE, false).await;
+    let queue = remote.open().await;
+    let start = std::time::Instant::now();
+    assert!(queue.receive(1, MINUTE, None).await.unwrap().is_empty());
+    let waited = start.elapsed();
+    assert!((19 * SECOND..30 * SECOND).contains(&waited), "{waited:?}");
 }
 
 /// ElasticMQ knows attempt ids as AWS does; moto does not.

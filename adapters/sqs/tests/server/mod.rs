@@ -1,5 +1,5 @@
 //! Queues on a real server.
-#![allow(dead_code)] // Each test file takes what it needs.
+#![allow(dead_code, reason = "each test file takes what it needs")]
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
