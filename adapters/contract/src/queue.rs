@@ -42,3 +42,26 @@ pub trait Queue: Send + Sync {
     /// `Refused` or an error of kind `Stop`. Any number of items: the implementation splits.
     async fn hold(&self, items: &[Place], span: Duration) -> Result<Vec<Refused>, Error>;
 }
+
+#[async_trait]
+impl<T: Queue + ?Sized> Queue for std::sync::Arc<T> {
+    async fn visibility(&self) -> Result<Option<Duration>, Error> {
+        (**self).visibility().await
+    }
+
+    fn fifo(&self) -> bool {
+        (**self).fifo()
+    }
+
+    async fn receive(&self, max: usize, wait: Duration, hide: Option<Duration>) -> Result<Vec<Record>, Error> {
+        (**self).receive(max, wait, hide).await
+    }
+
+    async fn delete(&self, items: &[Place]) -> Result<Vec<Refused>, Error> {
+        (**self).delete(items).await
+    }
+
+    async fn hold(&self, items: &[Place], span: Duration) -> Result<Vec<Refused>, Error> {
+        (**self).hold(items, span).await
+    }
+}

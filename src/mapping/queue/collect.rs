@@ -11,6 +11,9 @@ use super::{
 };
 use crate::mapping::{batch::Room, next::backoff, window};
 
+/// How long an answer may have been on its way.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// What a lane keeps from one batch to the next.
 struct Lane {
     /// When its last invocation ended: the batching window opens then.
@@ -166,16 +169,22 @@ async fn parks_after_error(engine: &Engine, lane: &mut Lane, error: &Error) -> b
     false
 }
 
-/// Takes what came into the lane. Hidden since before the receive was sent: earlier than the queue counts, never later.
+/// Takes what came into the lane.
+///
+/// A queue hides a message when it hands it out, which is as good as when its answer comes: a long poll is answered the
+/// moment there is something, so to count from its beginning would throw away every message with a visibility timeout
+/// shorter than the poll. The margin is for the answer's way to us.
 fn accept(engine: &Engine, lane: &mut Lane, records: Vec<Record>, begun: Instant) {
     let hidden = engine.hide().unwrap_or_else(|| engine.lanes().visibility);
+    let margin = begun.elapsed().min(MARGIN).min(hidden / 4);
+    let since = Instant::now() - margin;
     engine.status.figures.polled.inc_by(records.len() as u64);
     if engine.lanes().outage.is_none() {
         engine.status.fine();
     }
     for record in records {
         let charge = engine.usage.charge(record.len());
-        lane.carry.push_back((record, Meta { invisible_until: begun + hidden, _charge: charge }));
+        lane.carry.push_back((record, Meta { invisible_until: since + hidden, _charge: charge }));
     }
 }
 
