@@ -41,6 +41,37 @@ async fn an_exit_answers_the_invocation_it_held_and_the_next_succeeds() {
     assert_eq!((host.metrics().invocations(), host.metrics().errors()), (8, 4));
 }
 
+/// Whoever is answered at all gets the answer to its own event, however often the process goes under.
+#[tokio::test]
+async fn a_process_that_keeps_dying_costs_only_those_it_held() {
+    let (host, _code) = bootstrap().await;
+    let host = std::sync::Arc::new(host);
+    let callers = (0..8).map(|caller| {
+        let host = std::sync::Arc::clone(&host);
+        tokio::spawn(async move {
+            let mut lost = 0;
+            for call in 0..40 {
+                if call % 10 == caller {
+                    assert_eq!(event(&host, r#"{"do":"kill"}"#).send().await.unwrap().status(), 502);
+                    lost += 1;
+                } else {
+                    let data = format!("[{caller}, {call}]");
+                    let answer = event(&host, data.clone()).send().await.unwrap();
+                    assert_eq!(answer.status(), 200);
+                    assert_eq!(answer.text().await.unwrap(), data);
+                }
+            }
+            lost
+        })
+    });
+    let mut lost = 0;
+    for caller in callers.collect::<Vec<_>>() {
+        lost += caller.await.unwrap();
+    }
+    assert_eq!(lost, 32);
+    assert_eq!((host.metrics().invocations(), host.metrics().errors()), (320, lost));
+}
+
 #[tokio::test]
 async fn what_was_posted_before_the_exit_wins() {
     let (host, _code) = bootstrap().await;
