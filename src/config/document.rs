@@ -84,17 +84,16 @@ fn json(text: &str) -> Result<Vec<(Value, Lines)>, String> {
 }
 
 fn yaml(text: &str) -> Result<Vec<(Value, Lines)>, String> {
-    let mut lines = Lines::of_yaml(text).into_iter();
-    let mut documents = Vec::new();
+    let mut values = Vec::new();
     for document in yaml_serde::Deserializer::from_str(text) {
         let mut value = yaml_serde::Value::deserialize(document).map_err(|error| error.to_string())?;
         value.apply_merge().map_err(|error| error.to_string())?;
-        let Some(lines) = lines.next() else { break };
-        if !value.is_null() {
-            documents.push((plain(value)?, lines));
-        }
+        values.push(plain(value)?);
     }
-    Ok(documents)
+    // Only now: reading values has a limit to how deep they nest, walking over them has none.
+    let mut lines = Lines::of_yaml(text).into_iter();
+    let documents = values.into_iter().map(|value| (value, lines.next().unwrap_or_default()));
+    Ok(documents.filter(|(value, _)| !value.is_null()).collect())
 }
 
 /// YAML's values as JSON's. What only YAML can say has no meaning in a resource.
@@ -146,6 +145,23 @@ mod tests {
         assert_eq!(values("{a: [1, two]}"), [serde_json::json!({"a": [1, "two"]})]);
         let second = &parse("{\"a\": 1}\n\n{\n\"b\": 1}").unwrap()[1];
         assert_eq!((second.1.line(""), second.1.line("b")), (3, 4));
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_refused() {
+        for open in ["[", "{\"a\":", "- "] {
+            assert!(parse(&open.repeat(5_000)).is_err());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_document_or_an_error(text in "([-a-c:{}\\[\\]\"'&*!#|>,.0-9 \\\\]|---|\n|\n  |: |- ){0,40}") {
+            for (value, lines) in parse(&text).unwrap_or_default() {
+                let within = 1..=text.matches('\n').count() + 1;
+                proptest::prop_assert!(within.contains(&lines.line("a.b[0]")), "{value}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,14 @@ use saphyr_parser::{Event, Parser, Span};
 pub(super) struct Lines {
     first: usize,
     by_path: HashMap<String, usize>,
+    /// Fields that are there twice. YAML refuses them; JSON would take the last in silence.
+    twice: Vec<String>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { first: 1, by_path: HashMap::new(), twice: Vec::new() }
+    }
 }
 
 impl Lines {
@@ -18,7 +26,7 @@ impl Lines {
         let mut events = Parser::new_from_str(text).map_while(Result::ok);
         while let Some((event, span)) = events.next() {
             if let Event::DocumentStart(_) = event {
-                let mut lines = Self { first: span.start.line(), by_path: HashMap::new() };
+                let mut lines = Self { first: span.start.line(), ..Self::default() };
                 if let Some((event, span)) = events.next() {
                     // The line of what is in the document, not of its `---`.
                     lines.first = span.start.line();
@@ -33,7 +41,7 @@ impl Lines {
     /// For one JSON value that begins on line `first` of its file.
     pub(super) fn of_json(text: &str, first: usize) -> Self {
         let lines = Self::of_yaml(&as_yaml(text)).pop();
-        let mut lines = lines.unwrap_or(Self { first: 1, by_path: HashMap::new() });
+        let mut lines = lines.unwrap_or_default();
         lines.first += first - 1;
         for line in lines.by_path.values_mut() {
             *line += first - 1;
@@ -53,6 +61,11 @@ impl Lines {
                 None => return self.first,
             }
         }
+    }
+
+    /// The paths of fields that are there twice; their line is the last one's.
+    pub(super) fn twice(&self) -> &[String] {
+        &self.twice
     }
 
     fn walk<'t>(
@@ -76,7 +89,9 @@ impl Lines {
                         }
                     };
                     let path = join(path, &key);
-                    self.by_path.insert(path.clone(), span.start.line());
+                    if self.by_path.insert(path.clone(), span.start.line()).is_some() {
+                        self.twice.push(path.clone());
+                    }
                     let Some((value, span)) = rest.next() else {
                         return;
                     };

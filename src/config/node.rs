@@ -29,6 +29,18 @@ impl<'a> Report<'a> {
         Node { value: &self.document.value, path: String::new(), report: self }
     }
 
+    /// Notes a problem with whatever is at `path`.
+    pub(super) fn wrong(&self, path: &str, message: impl Display) {
+        let problem =
+            Problem { place: self.place(path), field: path.to_owned(), message: message.to_string() };
+        self.problems.borrow_mut().push(problem);
+    }
+
+    fn place(&self, path: &str) -> Place {
+        let document = self.document;
+        Place::new(document.nth, document.file.clone(), document.lines.line(path))
+    }
+
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
@@ -45,8 +57,7 @@ pub(super) struct Node<'a> {
 impl<'a> Node<'a> {
     /// Notes a problem with this value.
     pub(super) fn wrong(&self, message: impl Display) {
-        let problem = Problem { place: self.place(), field: self.path.clone(), message: message.to_string() };
-        self.report.problems.borrow_mut().push(problem);
+        self.report.wrong(&self.path, message);
     }
 
     /// The same, where only a good value goes on.
@@ -57,8 +68,7 @@ impl<'a> Node<'a> {
 
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
-        let document = self.report.document;
-        Place::new(document.nth, document.file.clone(), document.lines.line(&self.path))
+        self.report.place(&self.path)
     }
 
     /// The document it stands in.

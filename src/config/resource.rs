@@ -28,6 +28,9 @@ pub(super) struct Meta {
 /// The resource a document holds, or what is wrong with it.
 pub(super) fn read(document: &Document) -> (Option<Resource>, Vec<Problem>) {
     let report = Report::new(document);
+    for path in document.lines.twice() {
+        report.wrong(path, "is there twice; keep one");
+    }
     let resource = read_root(&report.root());
     (resource, report.into_problems())
 }
