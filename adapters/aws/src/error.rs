@@ -8,6 +8,10 @@ use klr_contract::Error;
 /// The code [`failure`] gives for a queue that is not there.
 pub const NO_QUEUE: &str = "aws-no-queue";
 
+/// AWS's words, whichever call found out. (The JSON protocol has shortened the code; a mapping's status still shows this.)
+const NO_QUEUE_TEXT: &str = "Error occurred while ReceiveMessage. SQS Error Code: \
+    AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.";
+
 /// How long to leave AWS in peace when only a person can help. The mapping goes on trying, as AWS does: a policy or a queue
 /// may be put right without our hearing of it.
 const FOR_A_PERSON: Duration = Duration::from_secs(30);
@@ -31,12 +35,9 @@ where
         )
     };
     match code {
-        // The JSON protocol shortened the code; AWS's own mappings still show the old one, and one text for both.
-        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => Error::retry(
-            NO_QUEUE,
-            say("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist."),
-        )
-        .after(FOR_A_PERSON),
+        "QueueDoesNotExist" | "AWS.SimpleQueueService.NonExistentQueue" => {
+            Error::retry(NO_QUEUE, NO_QUEUE_TEXT).after(FOR_A_PERSON)
+        }
         _ if status == 429 || throttled(code) => Error::retry("aws-throttled", say(code, text)),
         _ if status >= 500 => Error::retry("aws-unavailable", say(code, text)),
         _ if malformed(code) => Error::stop("aws-refused", say(code, text)),

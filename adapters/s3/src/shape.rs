@@ -53,6 +53,7 @@ const EMPTY_MD5: &str = "d41d8cd98f00b204e9800998ecf8427e";
 /// Of other senders' only AWS's members are kept, in AWS's spelling and order: a function sees what AWS would have sent.
 pub fn read(config: &Config, notification: &[u8], received: Timestamp) -> Vec<Notification> {
     match open(notification, received) {
+        Opened::Records(records) if records.is_empty() => vec![Notification::Skip("no records".to_owned())],
         Opened::Records(records) => {
             records.into_iter().map(|record| shape(config, record, received)).collect()
         }
@@ -222,10 +223,10 @@ fn sizes(object: &mut Members, name: &str) {
     }
     if annotates || name.starts_with("ObjectRemoved:") {
         object.remove("size");
-    } else {
-        // Ceph has written it as a string; MinIO leaves out a zero.
-        let size =
-            object.raw("size").and_then(|size| size.trim_matches('"').parse::<u64>().ok()).unwrap_or(0);
+    }
+    // Ceph has written it as a string; MinIO leaves out a zero.
+    let size = object.raw("size").and_then(|size| size.trim_matches('"').parse::<u64>().ok());
+    if let Some(size) = size.or_else(|| name.starts_with("ObjectCreated:").then_some(0)) {
         object.set(&OBJECT, "size", &size);
     }
     match name {

@@ -152,6 +152,10 @@ impl klr_contract::Queue for Queue {
         Ok(Some(Duration::from_secs(seconds)))
     }
 
+    fn fifo(&self) -> bool {
+        self.config.fifo()
+    }
+
     async fn receive(
         &self,
         max: usize,
