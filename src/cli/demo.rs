@@ -3,4 +3,6 @@ use std::process::ExitCode;
 /// x
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
-pub(super) async fn run(_args: Args) -> anyhow::Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+pub(super) async fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}

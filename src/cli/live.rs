@@ -55,7 +55,8 @@ pub(super) async fn show(statuses: Vec<Arc<Status>>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {
         second.tick().await;
-        let lines: Vec<String> = statuses.iter().zip(&mut before).map(|(status, before)| line(status, before)).collect();
+        let lines: Vec<String> =
+            statuses.iter().zip(&mut before).map(|(status, before)| line(status, before)).collect();
         Screen::get().draw(&lines);
     }
 }
@@ -67,7 +68,8 @@ fn line(status: &Status, before: &mut (u64, Instant)) -> String {
     let seconds = before.1.elapsed().as_secs_f64().max(0.001);
     let rate = (delivered.saturating_sub(before.0)) as f64 / seconds;
     *before = (delivered, Instant::now());
-    let state = if status.is_ready() { status.last_processing_result() } else { "waiting for the source".into() };
+    let state =
+        if status.is_ready() { status.last_processing_result() } else { "waiting for the source".into() };
     format!(
         "{:<20} polled {} · delivered {delivered} · failed {} · lag {} · {rate:.0}/s · {state}",
         status.name,

@@ -113,7 +113,8 @@ async fn notifications(
                         name()
                     );
                 }
-                let (webhook, status) = wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
+                let (webhook, status) =
+                    wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
                 let path = format!("/bucketnotifications/{}", notification.name);
                 router = Some(router.unwrap_or_else(axum::Router::new).nest(&path, webhook));
                 parts.statuses.push(status);
@@ -148,7 +149,12 @@ fn receiver_address(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
     }
 }
 
-fn serve_admin(listener: TcpListener, wiring: &Wiring, parts: &Parts, stop: &CancellationToken) -> anyhow::Result<()> {
+fn serve_admin(
+    listener: TcpListener,
+    wiring: &Wiring,
+    parts: &Parts,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let metrics = Arc::clone(&wiring.metrics);
     let admin = web::Admin { mappings: parts.statuses.clone(), metrics, stop: stop.clone() };

@@ -59,7 +59,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match result.and(flushed) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Whoever reads us has had enough.
-        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+        Err(error)
+            if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) =>
+        {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => Err(error),
@@ -69,7 +71,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Lines that hold something, with their numbers.
 fn lines(input: impl BufRead) -> impl Iterator<Item = anyhow::Result<(usize, String)>> {
     let numbered = input.lines().enumerate();
-    numbered.map(|(n, line)| Ok((n + 1, line?))).filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()))
+    numbered
+        .map(|(n, line)| Ok((n + 1, line?)))
+        .filter(|line| line.as_ref().map_or(true, |(_, text)| !text.trim().is_empty()))
 }
 
 #[cfg(feature = "sqs")]
@@ -119,7 +123,8 @@ fn kafka(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Resu
 fn s3(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result<()> {
     use crate::trigger::bucket;
     use klr_s3::Notification;
-    let config = klr_s3::Config { region: args.region.clone().unwrap_or_default(), ..klr_s3::Config::default() };
+    let config =
+        klr_s3::Config { region: args.region.clone().unwrap_or_default(), ..klr_s3::Config::default() };
     let bucket = bucket::Envelope { function_name: None, overrides: Vec::new() };
     for line in lines(input) {
         let (number, text) = line?;

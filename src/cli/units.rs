@@ -23,7 +23,8 @@ pub(super) fn bytes(text: &str) -> Result<usize, String> {
         "GiB" => 1 << 30,
         _ => return Err(format!("expected bytes with a unit such as MiB or GB, got {text:?}")),
     };
-    let number: usize = number.parse().map_err(|_| format!("expected a number of bytes, as in 256MiB, got {text:?}"))?;
+    let number: usize =
+        number.parse().map_err(|_| format!("expected a number of bytes, as in 256MiB, got {text:?}"))?;
     number.checked_mul(scale).filter(|bytes| *bytes > 0).ok_or_else(|| format!("{text:?} is out of range"))
 }
 

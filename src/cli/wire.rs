@@ -110,10 +110,17 @@ impl Wiring {
     }
 
     fn function_way(&self, name: &str) -> anyhow::Result<Way> {
-        let function = self.functions.get(name).with_context(|| format!("function {name} does not run here"))?;
-        let uri = Url::parse(&format!("http://{}", function.host.address())).context("the host's own address")?;
-        let settings =
-            sink::Settings { uri, ack_mode: Default::default(), http2: false, ca_certs: None, audience: None };
+        let function =
+            self.functions.get(name).with_context(|| format!("function {name} does not run here"))?;
+        let uri =
+            Url::parse(&format!("http://{}", function.host.address())).context("the host's own address")?;
+        let settings = sink::Settings {
+            uri,
+            ack_mode: Default::default(),
+            http2: false,
+            ca_certs: None,
+            audience: None,
+        };
         Ok(Way {
             sink: Sink::new(settings)?,
             timeout: Some(function.timeout),
@@ -144,8 +151,12 @@ impl Wiring {
         let (source, shape, mut envelope) = self.source(mapping).await?;
         envelope.function_name = Some(mapping.function_name().to_owned());
         envelope.mapping = Some(mapping.uuid);
-        let invoker: Arc<dyn Invoker> =
-            Arc::new(Delivery { sink: way.sink, shape: Arc::clone(&shape), envelope, queueing: way.queueing });
+        let invoker: Arc<dyn Invoker> = Arc::new(Delivery {
+            sink: way.sink,
+            shape: Arc::clone(&shape),
+            envelope,
+            queueing: way.queueing,
+        });
         let status = self.status(&mapping.name);
         Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
     }
@@ -165,7 +176,8 @@ impl Wiring {
                 config.drain_timeout = self.drain;
                 config.once = self.once;
                 let first = config.bootstrap.first().map_or("", String::as_str);
-                let source = config.arn.clone().unwrap_or_else(|| format!("kafka://{first}/{}", config.topic));
+                let source =
+                    config.arn.clone().unwrap_or_else(|| format!("kafka://{first}/{}", config.topic));
                 let envelope = self.envelope("kafka", source, config.topic.clone(), true);
                 let shape = Arc::new(klr_kafka::Shape::new(&config));
                 Ok((Source::Log(Box::new(klr_kafka::Source::open(config)?)), shape, envelope))
@@ -234,7 +246,8 @@ mod bucket {
                 once: self.once,
             };
             let queue = klr_sqs::Queue::open(queue.clone()).await;
-            let source = Source::Queue(Box::new(bucket::Carried { queue, wanted: notification.trigger.clone() }));
+            let source =
+                Source::Queue(Box::new(bucket::Carried { queue, wanted: notification.trigger.clone() }));
             let (shape, invoker) = (Arc::new(bucket::Whole), Arc::new(delivery));
             Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
         }
@@ -251,8 +264,8 @@ fn overrides() -> anyhow::Result<Vec<(String, String)>> {
     let Some(text) = std::env::var("K_CE_OVERRIDES").ok().filter(|text| !text.trim().is_empty()) else {
         return Ok(Vec::new());
     };
-    let overrides: Overrides =
-        serde_json::from_str(&text).context(r#"K_CE_OVERRIDES: expected {"extensions": {"name": "value"}}"#)?;
+    let overrides: Overrides = serde_json::from_str(&text)
+        .context(r#"K_CE_OVERRIDES: expected {"extensions": {"name": "value"}}"#)?;
     Ok(overrides.extensions.into_iter().collect())
 }
 

@@ -52,7 +52,13 @@ pub enum Outcome {
 }
 
 /// What an HTTP answer means. `body` has been read up to [`LARGEST_REPLY`]; `None` says that it is longer.
-pub fn classify(mode: AckMode, status: StatusCode, headers: &HeaderMap, body: Option<Bytes>, now: Timestamp) -> Outcome {
+pub fn classify(
+    mode: AckMode,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Option<Bytes>,
+    now: Timestamp,
+) -> Outcome {
     if mode == AckMode::Accepted {
         return accepted(status, headers, now);
     }
@@ -158,7 +164,13 @@ mod tests {
             map.insert(*name, value.parse().unwrap());
         }
         let now = "2026-11-22T10:00:00Z".parse().unwrap();
-        classify(mode, StatusCode::from_u16(status).unwrap(), &map, Some(Bytes::from_static(body.as_bytes())), now)
+        classify(
+            mode,
+            StatusCode::from_u16(status).unwrap(),
+            &map,
+            Some(Bytes::from_static(body.as_bytes())),
+            now,
+        )
     }
 
     #[test]
@@ -184,7 +196,10 @@ mod tests {
             assert_eq!(replied(status, &[], ""), TimedOut, "{status}");
         }
         assert_eq!(replied(413, &[], ""), TooLarge);
-        assert_eq!(replied(429, &[("retry-after", "7")], ""), Throttled { after: Some(Duration::from_secs(7)) });
+        assert_eq!(
+            replied(429, &[("retry-after", "7")], ""),
+            Throttled { after: Some(Duration::from_secs(7)) }
+        );
         assert_eq!(
             replied(503, &[("retry-after", "Sun, 22 Nov 2026 10:00:30 GMT")], ""),
             Throttled { after: Some(Duration::from_secs(30)) }
@@ -209,6 +224,9 @@ mod tests {
     #[test]
     fn a_reply_over_6_mb_is_a_function_error() {
         let now = Timestamp::UNIX_EPOCH;
-        assert_eq!(classify(AckMode::Replied, StatusCode::OK, &HeaderMap::new(), None, now), Outcome::TimedOut);
+        assert_eq!(
+            classify(AckMode::Replied, StatusCode::OK, &HeaderMap::new(), None, now),
+            Outcome::TimedOut
+        );
     }
 }

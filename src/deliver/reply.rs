@@ -21,7 +21,9 @@ pub fn parse(body: &[u8], batch: &[Record], shape: &dyn Shape) -> Failed {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Failed::None;
     }
-    let Ok(reply) = serde_json::from_slice::<Value>(body) else { return Failed::All("the reply is not JSON") };
+    let Ok(reply) = serde_json::from_slice::<Value>(body) else {
+        return Failed::All("the reply is not JSON");
+    };
     // AWS: `null`, `""`, `[]` and an object without the list are success; other non-objects carry no list either.
     let Some(list) = reply.get("batchItemFailures") else { return Failed::None };
     let entries = match list {

@@ -71,7 +71,8 @@ impl Sink {
             builder = builder.http1_only();
         }
         if let Some(pem) = &settings.ca_certs {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(Error::CaCerts)?;
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(pem.as_bytes()).map_err(Error::CaCerts)?;
             for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }
@@ -91,7 +92,8 @@ impl Sink {
                 Err(error) => return Outcome::Unreachable(format!("no OIDC token for the sink: {error}")),
             };
         }
-        let request = self.client.post(self.settings.uri.clone()).timeout(timeout).headers(headers).body(body);
+        let request =
+            self.client.post(self.settings.uri.clone()).timeout(timeout).headers(headers).body(body);
         match request.send().await {
             Ok(response) => self.read(response).await,
             Err(error) => self.failed(&error),
@@ -108,7 +110,11 @@ impl Sink {
 
     fn failed(&self, error: &reqwest::Error) -> Outcome {
         if error.is_connect() {
-            return Outcome::Unreachable(format!("cannot connect to {}: {}", origin(&self.settings.uri), root(error)));
+            return Outcome::Unreachable(format!(
+                "cannot connect to {}: {}",
+                origin(&self.settings.uri),
+                root(error)
+            ));
         }
         match (self.settings.ack_mode, error.is_timeout()) {
             (AckMode::Replied, true) => Outcome::TimedOut,
@@ -180,7 +186,9 @@ impl Invoker for Delivery {
     async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
         let event = match self.envelope.event(batch) {
             Ok(event) => event,
-            Err(error) => return Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
+            Err(error) => {
+                return Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}"));
+            }
         };
         match klr_host::cloudevent::binary_headers(&event) {
             Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout + self.queueing).await,

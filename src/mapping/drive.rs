@@ -60,7 +60,10 @@ pub(super) async fn run(
     usage: Usage,
     stop: CancellationToken,
 ) -> Ending {
-    let seed = status.name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let seed = status
+        .name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let now = Instant::now();
     let mut drive = Drive {
         log: Log::new(settings.clone(), Arc::clone(&shape), usage.share(), seed),
@@ -134,7 +137,9 @@ impl Drive {
     fn ending(&mut self) -> Ending {
         match self.halted.take() {
             Some(why) => Ending::Halted(why),
-            None if self.given_up > 0 => Ending::LeftBehind(format!("{} records were given up", self.given_up)),
+            None if self.given_up > 0 => {
+                Ending::LeftBehind(format!("{} records were given up", self.given_up))
+            }
             None if self.settings.once && self.log.problem().is_some() => {
                 Ending::LeftBehind(self.log.problem().unwrap_or_default().to_owned())
             }
@@ -244,7 +249,9 @@ impl Drive {
             Action::Flow(partition, open) => self.source.flow(partition, open),
             Action::Release(partition, through) => {
                 let source = Arc::clone(&self.source);
-                self.tasks.spawn(async move { Answer::Released(partition, source.release(partition, through).await) });
+                self.tasks.spawn(async move {
+                    Answer::Released(partition, source.release(partition, through).await)
+                });
             }
             Action::Dropped(records, why) => {
                 self.given_up += records as u64;

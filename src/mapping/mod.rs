@@ -66,10 +66,12 @@ impl Mapping {
     pub async fn run(self, stop: CancellationToken) -> Ending {
         match self.source {
             Source::Queue(source) => {
-                queue::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop).await
+                queue::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop)
+                    .await
             }
             Source::Log(source) => {
-                drive::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop).await
+                drive::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop)
+                    .await
             }
         }
     }

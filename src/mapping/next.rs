@@ -179,7 +179,9 @@ mod tests {
     fn throttles_and_unreachable_sinks_spend_no_attempt() {
         let policy = Policy { retries: Some(0), ..Policy::default() };
         for judged in [Judged::Throttled(None), Judged::Unreachable("x".into()), Judged::Broken] {
-            let Next::Again(after, _) = next(&policy, 1, tries(0), &judged, 0.5) else { panic!("{judged:?}") };
+            let Next::Again(after, _) = next(&policy, 1, tries(0), &judged, 0.5) else {
+                panic!("{judged:?}")
+            };
             assert_eq!(after.attempts, 0);
         }
     }

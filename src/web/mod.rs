@@ -68,7 +68,8 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 async fn local(loopback: bool, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let name =
+        host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     let foreign = loopback && !matches!(name, "" | "localhost" | "127.0.0.1" | "[::1]");
     if foreign || headers.contains_key(header::ORIGIN) {
         return (StatusCode::FORBIDDEN, "this port is for local tools, not for web pages\n").into_response();

@@ -21,9 +21,7 @@ pub trait Queue: Send + Sync {
     async fn visibility(&self) -> Result<Option<Duration>, Error>;
 
     /// Whether order within a group is promised: after a failure nothing received later may then be delivered first.
-    fn fifo(&self) -> bool {
-        false
-    }
+    fn fifo(&self) -> bool;
 
     /// Up to `max` records (at least 1 is asked for), waiting at most `wait` for the first; hidden from others for `hide`,
     /// or for the queue's own time.
@@ -53,7 +51,12 @@ impl<T: Queue + ?Sized> Queue for std::sync::Arc<T> {
         (**self).fifo()
     }
 
-    async fn receive(&self, max: usize, wait: Duration, hide: Option<Duration>) -> Result<Vec<Record>, Error> {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        hide: Option<Duration>,
+    ) -> Result<Vec<Record>, Error> {
         (**self).receive(max, wait, hide).await
     }
 

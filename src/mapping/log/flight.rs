@@ -152,7 +152,9 @@ impl Log {
         let Some(piece) = self.flights.get_mut(&number).and_then(|flight| flight.stack.pop()) else { return };
         self.used -= piece.bytes();
         for (index, (record, (arrival, _))) in piece.records.iter().zip(&piece.numbers).enumerate() {
-            if let Some(lane) = partition(record).filter(|_| done(index)).and_then(|partition| self.lane(partition)) {
+            if let Some(lane) =
+                partition(record).filter(|_| done(index)).and_then(|partition| self.lane(partition))
+            {
                 lane.track.done(*arrival);
             }
         }
@@ -205,7 +207,9 @@ impl Log {
         let Some(held) = piece.records.first().and_then(partition) else { return };
         flight.phase = Phase::Held;
         let index = held.index;
-        flight.problem = Some(format!("a record of partition {index} {what}; the partition holds until it can go elsewhere"));
+        flight.problem = Some(format!(
+            "a record of partition {index} {what}; the partition holds until it can go elsewhere"
+        ));
         self.put_back_all_but_top(number, held);
     }
 
@@ -236,7 +240,8 @@ impl Log {
         let ours = |partition: &Partition| {
             self.lanes.get(&partition.index).is_some_and(|lane| lane.partition == *partition && !lane.losing)
         };
-        let gone: Vec<Partition> = flight.partitions.iter().copied().filter(|partition| !ours(partition)).collect();
+        let gone: Vec<Partition> =
+            flight.partitions.iter().copied().filter(|partition| !ours(partition)).collect();
         self.used -= gone.into_iter().map(|partition| flight.leave(partition)).sum::<usize>();
         if flight.is_empty() {
             self.flights.remove(&number);
@@ -261,7 +266,8 @@ impl Log {
     /// Back-offs that are over: the next attempt.
     pub(super) fn resume(&mut self, now: Now, out: &mut Vec<Action>) {
         let over = |flight: &Flight| matches!(flight.phase, Phase::Backoff(until) if until <= now.instant);
-        let due: Vec<u64> = self.flights.iter().filter(|(_, flight)| over(flight)).map(|(number, _)| *number).collect();
+        let due: Vec<u64> =
+            self.flights.iter().filter(|(_, flight)| over(flight)).map(|(number, _)| *number).collect();
         due.into_iter().for_each(|number| self.invoke_top(number, now, out));
     }
 

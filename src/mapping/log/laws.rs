@@ -27,7 +27,10 @@ impl Shape for Brackets {
 
     fn event(&self, batch: &[Record]) -> Bytes {
         let fragments: Vec<_> = batch.iter().map(|record| record.json.clone().unwrap()).collect();
-        Bytes::from(format!("[{}]", fragments.iter().map(|f| std::str::from_utf8(f).unwrap()).collect::<Vec<_>>().join(",")))
+        Bytes::from(format!(
+            "[{}]",
+            fragments.iter().map(|f| std::str::from_utf8(f).unwrap()).collect::<Vec<_>>().join(",")
+        ))
     }
 
     fn locate(&self, _: &Value, _: &[Record]) -> Vec<usize> {
@@ -45,8 +48,7 @@ impl Dice {
 }
 
 /// One partition as the broker has it.
-#[derive(Default)]
-#[derive(Debug)]
+#[derive(Default, Debug)]
 struct Broker {
     epoch: u32,
     owned: bool,
@@ -96,7 +98,8 @@ impl World {
             once: false,
         };
         let now = Now { instant: Instant::now(), wall: Timestamp::from_second(BORN).unwrap() };
-        let brokers = (0..PARTITIONS).map(|index| (index, Broker { committed: -1, ..Broker::default() })).collect();
+        let brokers =
+            (0..PARTITIONS).map(|index| (index, Broker { committed: -1, ..Broker::default() })).collect();
         Self {
             log: Log::new(settings, Arc::new(Brackets), 150, seed),
             dice,
@@ -148,19 +151,27 @@ impl World {
         let mut last = BTreeMap::new();
         for record in records.iter() {
             let (partition, offset) = place(record);
-            assert!(last.insert(partition, offset).is_none_or(|before| before < offset), "order within a batch");
+            assert!(
+                last.insert(partition, offset).is_none_or(|before| before < offset),
+                "order within a batch"
+            );
             assert!(!self.settled.contains(&(partition, offset)), "a settled record was invoked again");
         }
         for other in self.flying.values().flat_map(|records| records.iter()) {
             let index = place(other).0.index;
-            assert!(!last.keys().any(|partition| partition.index == index), "two batches of partition {index} at once");
+            assert!(
+                !last.keys().any(|partition| partition.index == index),
+                "two batches of partition {index} at once"
+            );
         }
         let here: BTreeSet<_> = records.iter().map(place).collect();
         for (partition, offset) in &here {
             let broker = &self.brokers[&partition.index];
             for earlier in broker.committed + 1..*offset {
                 let earlier = (*partition, earlier);
-                let gone = self.settled.contains(&earlier) || here.contains(&earlier) || self.given_up((partition.index, earlier.1));
+                let gone = self.settled.contains(&earlier)
+                    || here.contains(&earlier)
+                    || self.given_up((partition.index, earlier.1));
                 assert!(gone || broker.epoch != partition.epoch, "{offset} overtook {}", earlier.1);
             }
         }
@@ -180,7 +191,8 @@ impl World {
             return;
         }
         for offset in committed + 1..=through {
-            let settled = (0..=epoch).any(|epoch| self.settled.contains(&(Partition { epoch, ..partition }, offset)));
+            let settled =
+                (0..=epoch).any(|epoch| self.settled.contains(&(Partition { epoch, ..partition }, offset)));
             assert!(settled || self.given_up((partition.index, offset)), "checkpoint passed {offset}");
         }
         assert!(through >= committed, "a checkpoint never goes back");

@@ -161,13 +161,19 @@ impl Log {
 
     /// Everything came that will come (`--once`), and what is left is held and stays so.
     pub fn is_stuck(&self) -> bool {
-        let held = |lane: &Lane| lane.ended && lane.flight.is_some_and(|number| self.flights[&number].phase == Phase::Held);
+        let held = |lane: &Lane| {
+            lane.ended && lane.flight.is_some_and(|number| self.flights[&number].phase == Phase::Held)
+        };
         !self.lanes.is_empty() && self.lanes.values().all(held)
     }
 
     /// When the next tick is due.
     pub fn wake_at(&self) -> Option<Instant> {
-        let windows = self.lanes.values().filter(|lane| lane.is_free() && !lane.buffer.is_empty()).map(|lane| lane.ends);
+        let windows = self
+            .lanes
+            .values()
+            .filter(|lane| lane.is_free() && !lane.buffer.is_empty())
+            .map(|lane| lane.ends);
         let backoffs = self.flights.values().filter_map(|flight| match flight.phase {
             Phase::Backoff(until) => Some(until),
             _ => None,
@@ -178,7 +184,9 @@ impl Log {
     /// Takes what happened and appends what to do.
     pub fn step(&mut self, input: Input, now: Now, out: &mut Vec<Action>) {
         match input {
-            Input::Arrived(arrivals) => arrivals.into_iter().for_each(|arrival| self.arrive(arrival, now, out)),
+            Input::Arrived(arrivals) => {
+                arrivals.into_iter().for_each(|arrival| self.arrive(arrival, now, out))
+            }
             Input::Answered(flight, judged) => self.answered(flight, &judged, now, out),
             Input::Tick => {}
             Input::Stop => self.stop(now, out),
@@ -216,7 +224,8 @@ impl Log {
     fn record(&mut self, record: Record, now: Now) {
         let Place::At { partition, position, .. } = &record.place else { return };
         let (partition, position) = (*partition, position.clone());
-        let (arrived, cost, len, window) = (self.arrived, self.shape.cost(&record), record.len(), self.settings.window);
+        let (arrived, cost, len, window) =
+            (self.arrived, self.shape.cost(&record), record.len(), self.settings.window);
         let Some(lane) = self.lane(partition) else { return };
         if lane.losing {
             return;
@@ -232,7 +241,8 @@ impl Log {
 
     fn gain(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
         // A flight of an earlier ownership may still be out: one in flight per partition, whoever owned it.
-        let flight = self.flights.iter().find(|(_, flight)| flight.owns(partition.index)).map(|(number, _)| *number);
+        let flight =
+            self.flights.iter().find(|(_, flight)| flight.owns(partition.index)).map(|(number, _)| *number);
         self.lanes.insert(partition.index, Lane::new(partition, now.instant, flight));
         if self.stopping {
             self.lose(partition, now, out);
@@ -258,7 +268,8 @@ impl Log {
     /// Takes a partition that is no longer ours out of the flights that wait; one that is invoking goes on until it ends.
     fn leave(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
         let waits = |flight: &Flight| flight.phase != Phase::Invoking && flight.owns(partition.index);
-        let waiting: Vec<u64> = self.flights.iter().filter(|(_, flight)| waits(flight)).map(|(number, _)| *number).collect();
+        let waiting: Vec<u64> =
+            self.flights.iter().filter(|(_, flight)| waits(flight)).map(|(number, _)| *number).collect();
         waiting.into_iter().for_each(|number| self.land(number, now, out));
     }
 
@@ -376,4 +387,3 @@ impl Log {
         (self.jitter % 1000) as f64 / 1000.0
     }
 }
-

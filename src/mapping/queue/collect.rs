@@ -120,7 +120,12 @@ async fn before_the_first(engine: &Engine) -> Step {
     }
 }
 
-async fn receive(engine: &Engine, max: usize, wait: Duration, empty_handed: bool) -> Result<Vec<Record>, Error> {
+async fn receive(
+    engine: &Engine,
+    max: usize,
+    wait: Duration,
+    empty_handed: bool,
+) -> Result<Vec<Record>, Error> {
     if empty_handed {
         engine.lanes().receiving += 1;
     }
@@ -210,7 +215,8 @@ impl Engine {
     pub(super) fn hide(&self) -> Option<Duration> {
         let visibility = self.lanes().visibility;
         let (window, timeout) = (self.settings.window, self.timeout());
-        (!window.is_zero() && window + timeout > visibility).then_some(window + timeout + Duration::from_secs(30))
+        (!window.is_zero() && window + timeout > visibility)
+            .then_some(window + timeout + Duration::from_secs(30))
     }
 
     /// How long one invocation may take.

@@ -82,7 +82,9 @@ impl Engine {
                 Judged::Partial(failed) => Then::Give(Fate::Settled(failed)),
                 Judged::TooLarge if piece.len() > 1 => Then::Give(Fate::Split),
                 Judged::TooLarge => {
-                    self.status.problem("a message is more than the target takes; it is left to the queue's redrive policy");
+                    self.status.problem(
+                        "a message is more than the target takes; it is left to the queue's redrive policy",
+                    );
                     Then::Give(Fate::LetGo)
                 }
                 Judged::Failed(why) => self.failed(why),
@@ -235,7 +237,11 @@ impl Engine {
             rest = self.delete(rest).await;
             let wait = backoff(streak, 0.5);
             if !rest.is_empty() && self.expired(piece, wait) {
-                return tracing::warn!(mapping = self.status.name, left = rest.len(), "not deleted in time: will come again");
+                return tracing::warn!(
+                    mapping = self.status.name,
+                    left = rest.len(),
+                    "not deleted in time: will come again"
+                );
             }
             if !rest.is_empty() {
                 tokio::time::sleep(wait).await;
@@ -287,7 +293,11 @@ impl Engine {
         let places = piece.places();
         let handed = tokio::time::timeout(HAND_BACK, self.source.hold(&places, Duration::ZERO)).await;
         if !matches!(handed, Ok(Ok(ref refused)) if refused.is_empty()) {
-            tracing::info!(mapping = self.status.name, messages = places.len(), "not handed back: they come again when their visibility timeout ends");
+            tracing::info!(
+                mapping = self.status.name,
+                messages = places.len(),
+                "not handed back: they come again when their visibility timeout ends"
+            );
         }
     }
 }

@@ -10,6 +10,8 @@
 mod collect;
 mod invoke;
 mod piece;
+#[cfg(test)]
+mod simulation;
 
 use std::{
     collections::HashSet,
@@ -234,7 +236,10 @@ impl Engine {
                 break;
             }
         }
-        tracing::warn!(mapping = self.status.name, "drain timeout: invocations still in flight are left to the queue");
+        tracing::warn!(
+            mapping = self.status.name,
+            "drain timeout: invocations still in flight are left to the queue"
+        );
         self.abort.cancel();
         self.tasks.wait().await;
     }

@@ -58,7 +58,8 @@ impl Piece {
 
     /// The places of the records that are not listed in `failed` (ascending).
     pub fn places_except(&self, failed: &[usize]) -> Vec<Place> {
-        let places = self.records.iter().enumerate().filter(|(index, _)| failed.binary_search(index).is_err());
+        let places =
+            self.records.iter().enumerate().filter(|(index, _)| failed.binary_search(index).is_err());
         places.map(|(_, record)| record.place.clone()).collect()
     }
 }

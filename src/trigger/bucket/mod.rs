@@ -36,7 +36,10 @@ pub struct Envelope {
 
 impl Envelope {
     /// The CloudEvent of one S3 event, without data.
-    pub fn event(&self, attributes: &Attributes) -> Result<cloudevents::Event, cloudevents::event::EventBuilderError> {
+    pub fn event(
+        &self,
+        attributes: &Attributes,
+    ) -> Result<cloudevents::Event, cloudevents::event::EventBuilderError> {
         let mut builder = EventBuilderV10::new()
             .id(&attributes.id)
             .source(&attributes.source)
@@ -112,7 +115,9 @@ impl Deliver for Delivery {
 #[async_trait]
 impl Invoker for Delivery {
     async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
-        let Some(body) = batch.first().and_then(|record| record.json.as_ref().ok()) else { return Outcome::Rejected };
+        let Some(body) = batch.first().and_then(|record| record.json.as_ref().ok()) else {
+            return Outcome::Rejected;
+        };
         let events = klr_s3::read(&klr_s3::Config::default(), body, batch[0].at);
         let first = events.into_iter().find_map(|read| match read {
             Notification::Event(event) => Some(*event),

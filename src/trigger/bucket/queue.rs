@@ -81,7 +81,12 @@ impl Queue for Carried {
         self.queue.fifo()
     }
 
-    async fn receive(&self, max: usize, wait: Duration, hide: Option<Duration>) -> Result<Vec<Record>, Error> {
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        hide: Option<Duration>,
+    ) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
         let mut unwanted = Vec::new();
         for message in self.queue.receive_messages(max, wait, hide).await? {

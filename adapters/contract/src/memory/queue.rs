@@ -210,6 +210,10 @@ impl crate::Queue for Queue {
         Ok(Some(self.visibility))
     }
 
+    fn fifo(&self) -> bool {
+        self.fifo
+    }
+
     async fn receive(
         &self,
         max: usize,

@@ -1,0 +1,373 @@
+//! A queue mapping against a queue in memory and a scripted function, on paused time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Mutex,
+};
+
+use async_trait::async_trait;
+use klr_contract::{Place, Record, memory};
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    deliver::Outcome,
+    mapping::{Policy, buffer::Buffer},
+    metrics::Metrics,
+};
+
+/// `[fragment,…]`
+struct Brackets;
+
+impl Shape for Brackets {
+    fn frame(&self) -> usize {
+        1
+    }
+
+    fn opening(&self, _: &Record) -> usize {
+        0
+    }
+
+    fn event(&self, batch: &[Record]) -> Bytes {
+        let fragments: Vec<&[u8]> = batch.iter().map(|record| &**record.json.as_ref().unwrap()).collect();
+        [b"[".as_slice(), &fragments.join(&b','), b"]"].concat().into()
+    }
+
+    fn locate(&self, identifier: &Value, batch: &[Record]) -> Vec<usize> {
+        (0..batch.len()).filter(|index| identifier == &batch[*index].id()).collect()
+    }
+}
+
+trait Named {
+    fn id(&self) -> String;
+    fn body(&self) -> String;
+}
+
+impl Named for Record {
+    fn id(&self) -> String {
+        let Place::Item { id, .. } = &self.place else { panic!("not of a queue") };
+        String::from_utf8(id.to_vec()).unwrap()
+    }
+
+    fn body(&self) -> String {
+        let json: Value = serde_json::from_slice(self.json.as_ref().unwrap()).unwrap();
+        json["body"].as_str().unwrap().to_owned()
+    }
+}
+
+type Script = dyn Fn(&[Record]) -> (Duration, Outcome) + Send + Sync;
+
+/// The function: answers as its script says, and remembers what it saw.
+struct Function {
+    script: Box<Script>,
+    seen: Mutex<Seen>,
+    started: Instant,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// When, and which bodies.
+    calls: Vec<(Duration, Vec<String>)>,
+    flying: BTreeSet<String>,
+    most: usize,
+    now: usize,
+}
+
+#[async_trait]
+impl Invoker for Function {
+    async fn invoke(&self, batch: &[Record], _: Duration) -> Outcome {
+        let bodies: Vec<String> = batch.iter().map(Named::body).collect();
+        let (takes, outcome) = (self.script)(batch);
+        {
+            let mut seen = self.seen.lock().unwrap();
+            for body in &bodies {
+                assert!(seen.flying.insert(body.clone()), "{body} is in flight twice");
+            }
+            seen.calls.push((self.started.elapsed(), bodies.clone()));
+            seen.now += 1;
+            seen.most = seen.most.max(seen.now);
+        }
+        tokio::time::sleep(takes).await;
+        let mut seen = self.seen.lock().unwrap();
+        bodies.iter().for_each(|body| drop(seen.flying.remove(body)));
+        seen.now -= 1;
+        outcome
+    }
+}
+
+struct World {
+    queue: Arc<memory::queue::Queue>,
+    function: Arc<Function>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<Ending>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        batch_size: 10,
+        window: Duration::ZERO,
+        budget: 6_291_456,
+        policy: Policy::default(),
+        maximum_concurrency: None,
+        timeout: None,
+        drain: Duration::from_secs(25),
+        once: false,
+    }
+}
+
+impl World {
+    fn run(
+        queue: memory::queue::Queue,
+        settings: Settings,
+        script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
+    ) -> Self {
+        let queue = Arc::new(queue);
+        let function =
+            Arc::new(Function { script: Box::new(script), seen: Mutex::default(), started: Instant::now() });
+        let stop = CancellationToken::new();
+        let status = Arc::new(Status::new("m", Metrics::default().of("m")));
+        let usage = Buffer::new(64 << 20).usage();
+        let source = Box::new(Arc::clone(&queue));
+        let running = tokio::spawn(run(
+            settings,
+            source,
+            Arc::new(Brackets),
+            function.clone(),
+            status,
+            usage,
+            stop.clone(),
+        ));
+        Self { queue, function, stop, running }
+    }
+
+    fn calls(&self) -> Vec<(u64, Vec<String>)> {
+        let seen = self.function.seen.lock().unwrap();
+        seen.calls.iter().map(|(at, bodies)| (at.as_secs(), bodies.clone())).collect()
+    }
+
+    async fn seconds(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    async fn stop(self) -> Ending {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+fn done() -> Outcome {
+    Outcome::Done(Bytes::new())
+}
+
+fn send(queue: &memory::queue::Queue, count: usize) {
+    (0..count).for_each(|n| drop(queue.send(format!("{n:03}"), None)));
+}
+
+fn standard(visibility: u64) -> memory::queue::Queue {
+    memory::queue::Queue::new(Duration::from_secs(visibility))
+}
+
+#[tokio::test(start_paused = true)]
+async fn success_deletes_and_five_lanes_are_the_start() {
+    let queue = standard(30);
+    send(&queue, 200);
+    let world = World::run(queue, settings(), |_| (Duration::from_millis(500), done()));
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert_eq!(world.function.seen.lock().unwrap().most, 5);
+    world.seconds(20).await;
+    assert!(world.queue.is_empty());
+    assert_eq!(world.stop().await, Ending::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_grow_by_five_a_second_while_all_are_busy() {
+    let queue = standard(600);
+    send(&queue, 5000);
+    let world = World::run(queue, settings(), |_| (Duration::from_secs(100), done()));
+    world.seconds(4).await;
+    let most = world.function.seen.lock().unwrap().most;
+    assert!((10..=30).contains(&most), "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_comes_again_when_its_visibility_timeout_ends() {
+    let queue = standard(7);
+    send(&queue, 1);
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let world = World::run(queue, settings(), move |_| {
+        let failed = first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        (Duration::ZERO, if failed { Outcome::FunctionError } else { done() })
+    });
+    world.seconds(30).await;
+    assert_eq!(world.calls(), [(0, vec!["000".into()]), (7, vec!["000".into()])]);
+    assert!(world.queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_late_in_a_long_poll_is_delivered_whatever_its_visibility_timeout() {
+    let world = World::run(standard(2), settings(), |_| (Duration::ZERO, done()));
+    world.seconds(19).await;
+    send(&world.queue, 1);
+    world.seconds(1).await;
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_collects_over_several_receives() {
+    let queue = standard(60);
+    send(&queue, 10);
+    let settings = Settings { batch_size: 15, window: Duration::from_secs(10), ..settings() };
+    let world = World::run(queue, settings, |_| (Duration::ZERO, done()));
+    world.seconds(3).await;
+    (10..15).for_each(|n| drop(world.queue.send(format!("{n:03}"), None)));
+    world.seconds(30).await;
+    let sizes: Vec<usize> = world.calls().iter().map(|(_, bodies)| bodies.len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), 15);
+    assert!(world.calls()[0].0 <= 10, "{:?}", world.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_sink_does_not_use_up_max_receive_count() {
+    let queue = standard(30).max_receives(1);
+    send(&queue, 100);
+    let begun = Instant::now();
+    let world = World::run(queue, settings(), move |_| {
+        let down = begun.elapsed() < Duration::from_secs(900);
+        (Duration::ZERO, if down { Outcome::Unreachable("refused".into()) } else { done() })
+    });
+    world.seconds(960).await;
+    assert_eq!((world.queue.dead(), world.queue.len()), (vec![], 0));
+    assert_eq!(world.stop().await, Ending::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_batch_is_tried_again_only_while_it_is_hidden() {
+    let queue = standard(10);
+    send(&queue, 1);
+    let world = World::run(queue, settings(), |_| (Duration::ZERO, Outcome::Throttled { after: None }));
+    world.seconds(9).await;
+    let times: Vec<u64> = world.calls().iter().map(|(at, _)| *at).collect();
+    assert!(times.len() >= 4 && times.iter().all(|at| *at < 10), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_large_is_halved_in_order_and_a_single_one_is_left_to_the_queue() {
+    let queue = standard(3600);
+    send(&queue, 4);
+    let world = World::run(queue, settings(), |batch| {
+        let large = batch.len() > 1 || batch[0].body() == "002";
+        (Duration::ZERO, if large { Outcome::TooLarge } else { done() })
+    });
+    world.seconds(5).await;
+    let bodies: Vec<String> = world.calls().iter().map(|(_, bodies)| bodies.concat()).collect();
+    assert_eq!(bodies, ["000001002003", "000001", "000", "001", "002003", "002", "003"]);
+    assert_eq!(world.queue.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_finishes_what_is_in_flight_and_hands_the_rest_back() {
+    let queue = standard(3600);
+    send(&queue, 3);
+    let settings = Settings { window: Duration::from_secs(5), batch_size: 2, ..settings() };
+    let world = World::run(queue, settings, |_| (Duration::from_secs(4), done()));
+    world.seconds(1).await;
+    let queue = Arc::clone(&world.queue);
+    assert_eq!(world.stop().await, Ending::Settled);
+    assert_eq!(queue.len(), 1);
+    let visible = queue.receive(10, Duration::from_secs(1), None).await.unwrap();
+    assert_eq!(visible.len(), 1, "handed back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_goes_elsewhere_stops_a_mapping_that_needs_it() {
+    let queue = standard(30);
+    send(&queue, 1);
+    let settings = Settings { policy: Policy { report: true, ..Policy::default() }, ..settings() };
+    let world = World::run(queue, settings, |_| (Duration::ZERO, Outcome::Elsewhere));
+    assert!(matches!(world.running.await.unwrap(), Ending::Halted(_)));
+    assert_eq!(world.queue.len(), 1);
+}
+
+/// Any mixture of answers, any group: order per group holds, nothing is lost.
+#[tokio::test(start_paused = true)]
+async fn fifo_order_holds_over_seeded_schedules() {
+    for seed in 0..60u64 {
+        // Long enough that no attempt outlasts it: then AWS too would hand the message out a second time.
+        let queue = standard(120).fifo();
+        let groups = 1 + seed % 5;
+        for n in 0..60u64 {
+            queue.send(format!("{}:{n:03}", n % groups), Some(&(n % groups).to_string()));
+        }
+        let dice = Mutex::new(seed + 1);
+        let report = seed % 2 == 0;
+        let settings = Settings { policy: Policy { report, ..Policy::default() }, ..settings() };
+        let next: Arc<Mutex<BTreeMap<String, VecDeque<String>>>> = Arc::default();
+        for n in 0..60u64 {
+            next.lock()
+                .unwrap()
+                .entry((n % groups).to_string())
+                .or_default()
+                .push_back(format!("{}:{n:03}", n % groups));
+        }
+        let waiting = Arc::clone(&next);
+        let world = World::run(queue, settings, move |batch| answer(batch, &dice, report, &waiting));
+        world.seconds(4 * 3600).await;
+        assert!(world.queue.is_empty(), "seed {seed}: {} left", world.queue.len());
+        assert!(next.lock().unwrap().values().all(VecDeque::is_empty));
+        world.stop().await;
+    }
+}
+
+/// A function that keeps order itself, as AWS asks: it reports the first failure and everything after it in its group.
+fn answer(
+    batch: &[Record],
+    dice: &Mutex<u64>,
+    report: bool,
+    waiting: &Mutex<BTreeMap<String, VecDeque<String>>>,
+) -> (Duration, Outcome) {
+    let mut dice = dice.lock().unwrap();
+    let mut roll = |sides: u64| {
+        *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*dice >> 33) % sides
+    };
+    let mut waiting = waiting.lock().unwrap();
+    // Order: in each group the batch holds the next messages that have not succeeded, in their order.
+    let mut heads: BTreeMap<String, usize> = BTreeMap::new();
+    for record in batch {
+        let body = record.body();
+        let group = body.split_once(':').unwrap().0.to_owned();
+        let head = heads.entry(group.clone()).or_default();
+        assert_eq!(waiting[&group].get(*head), Some(&body), "out of order");
+        *head += 1;
+    }
+    let takes = Duration::from_millis(roll(1500));
+    let outcome = match roll(8) {
+        0 => return (takes, Outcome::FunctionError),
+        1 => return (takes, Outcome::Throttled { after: Some(Duration::from_secs(1)) }),
+        2 => return (takes, Outcome::Unreachable("x".into())),
+        3 if batch.len() > 1 => return (takes, Outcome::TooLarge),
+        4 if report => {
+            let bad = batch[roll(batch.len() as u64) as usize].body();
+            let (group, _) = bad.split_once(':').unwrap();
+            let fails =
+                |record: &&Record| record.body().starts_with(&format!("{group}:")) && record.body() >= bad;
+            let failed: Vec<String> = batch.iter().filter(fails).map(Named::id).collect();
+            for record in batch.iter().filter(|record| !failed.contains(&record.id())) {
+                let body = record.body();
+                waiting.get_mut(body.split_once(':').unwrap().0).unwrap().pop_front();
+            }
+            let items: Vec<Value> =
+                failed.iter().map(|id| serde_json::json!({ "itemIdentifier": id })).collect();
+            return (
+                takes,
+                Outcome::Done(serde_json::json!({ "batchItemFailures": items }).to_string().into()),
+            );
+        }
+        _ => done(),
+    };
+    for record in batch {
+        let body = record.body();
+        waiting.get_mut(body.split_once(':').unwrap().0).unwrap().pop_front();
+    }
+    (takes, outcome)
+}
