@@ -22,6 +22,9 @@ pub(crate) fn options(config: &Config) -> ClientConfig {
         .set("auto.offset.reset", "error")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string())
+        // The partitions of a bridge that crashed stand still for this long. Heartbeats come from a thread of the library's
+        // own, which no slow function holds up, so Kafka's default of 45 s would buy nothing.
+        .set("session.timeout.ms", "10000")
         // Tells how far transaction markers reach, and where an empty partition ends.
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")

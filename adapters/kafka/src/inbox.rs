@@ -205,3 +205,81 @@ fn partition(arrival: &Arrival) -> Option<Partition> {
         | Arrival::Ended(partition) => Some(*partition),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use klr_contract::{Position, Record};
+
+    use super::*;
+
+    const P: Partition = Partition { index: 0, epoch: 1 };
+    const Q: Partition = Partition { index: 1, epoch: 2 };
+
+    fn record(partition: Partition, bytes: usize) -> Arrival {
+        let place = Place::At { partition, position: Position::Offset(0), key: 0 };
+        Arrival::Record(Record { json: Ok(Bytes::from(vec![b'x'; bytes])), place, at: Timestamp::UNIX_EPOCH })
+    }
+
+    fn counts(arrivals: &[Arrival]) -> (usize, usize) {
+        let records = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Record(_))).count();
+        (arrivals.len() - records, records)
+    }
+
+    #[tokio::test]
+    async fn ownership_first_and_never_more_than_wanted() {
+        let inbox = Inbox::default();
+        inbox.gained(P);
+        inbox.push(vec![record(P, 1), record(P, 1), Arrival::Ended(P)], Duration::ZERO).unwrap();
+        inbox.gained(Q);
+        assert_eq!(counts(&inbox.next(0).await.unwrap()), (2, 0));
+        assert_eq!(counts(&inbox.next(1).await.unwrap()), (0, 1));
+        assert_eq!(counts(&inbox.next(9).await.unwrap()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn nothing_of_an_epoch_that_is_over() {
+        let inbox = Inbox::default();
+        inbox.gained(P);
+        inbox.gained(Q);
+        inbox.push(vec![record(P, 1), record(Q, 1)], Duration::ZERO).unwrap();
+        inbox.next(0).await.unwrap();
+        assert!(inbox.over(P, Arrival::Losing(P)));
+        inbox.push(vec![record(P, 1), record(Q, 1)], Duration::ZERO).unwrap();
+        assert_eq!(counts(&inbox.next(9).await.unwrap()), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_never_heard_of_ends_in_silence() {
+        let inbox = Inbox::default();
+        inbox.gained(P);
+        assert!(!inbox.over(P, Arrival::Losing(P)));
+        inbox.gained(Q);
+        assert_eq!(counts(&inbox.next(9).await.unwrap()), (1, 0));
+    }
+
+    #[test]
+    fn full_gives_the_chunk_back() {
+        let inbox = Inbox::default();
+        inbox.gained(P);
+        inbox.push(vec![record(P, BYTES)], Duration::ZERO).unwrap();
+        let back = inbox.push(vec![record(P, 1)], Duration::from_millis(10)).unwrap_err();
+        assert_eq!(back.len(), 1);
+        inbox.close();
+        assert!(inbox.push(back, Duration::from_secs(60)).is_ok(), "no one waits for a reader that is gone");
+    }
+
+    #[tokio::test]
+    async fn trouble_is_told_at_a_bounded_rate_and_a_stop_for_ever() {
+        let inbox = Inbox::default();
+        inbox.trouble(Error::retry("a", "a"));
+        assert_eq!(inbox.next(1).await.unwrap_err().code(), "a");
+        inbox.trouble(Error::retry("a", "again, too soon"));
+        inbox.trouble(Error::stop("b", "b"));
+        inbox.trouble(Error::retry("c", "c"));
+        for _ in 0..3 {
+            assert_eq!(inbox.next(1).await.unwrap_err().code(), "b");
+        }
+    }
+}

@@ -220,3 +220,78 @@ impl Inner {
         self.owned.get_mut(&partition.index).filter(|owned| owned.epoch == partition.epoch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Span = Span { index: 3, start: 10, until: None, high: 20 };
+
+    fn done(partition: Partition, last: i64) -> [(Partition, Position); 1] {
+        [(partition, Position::Offset(last))]
+    }
+
+    #[test]
+    fn only_what_is_new_and_owned_is_due() {
+        let ledger = Ledger::default();
+        let old = ledger.gain(SPAN);
+        let new = ledger.gain(SPAN);
+        assert_ne!(old.epoch, new.epoch);
+        assert!(ledger.begin(&done(old, 15)).is_empty(), "an old epoch");
+        assert!(ledger.begin(&done(new, 9)).is_empty(), "committed before it was gained");
+        let due = ledger.begin(&done(new, 15));
+        assert_eq!(due, [(new, 16)]);
+        ledger.finish(&due, false);
+        let due = ledger.begin(&done(new, 12));
+        assert_eq!(due, [(new, 16)], "a commit that failed carries on, and none goes back");
+        ledger.finish(&due, true);
+        assert_eq!(ledger.lag(), [(new, 4)]);
+        assert!(ledger.begin(&done(new, 15)).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_an_epoch() {
+        let ledger = Ledger::default();
+        let partition = ledger.gain(SPAN);
+        let due = ledger.begin(&done(partition, 15));
+        ledger.finish(&due, false);
+        ledger.release(partition);
+        let ended = ledger.end(&[partition]);
+        assert_eq!(ended, [Ended { partition, released: true, due: Some(16) }]);
+        assert!(ledger.end(&[partition]).is_empty(), "it ends once");
+    }
+
+    #[test]
+    fn waits_for_release_and_for_commits_under_way() {
+        let ledger = Ledger::default();
+        let partition = ledger.gain(SPAN);
+        let due = ledger.begin(&done(partition, 15));
+        let waited = |longest| {
+            let start = std::time::Instant::now();
+            ledger.wait_released(&[partition], Duration::from_millis(longest));
+            start.elapsed() >= Duration::from_millis(longest)
+        };
+        assert!(waited(30), "held");
+        ledger.release(partition);
+        assert!(waited(30), "a commit names it");
+        ledger.finish(&due, true);
+        assert!(!waited(5_000));
+    }
+
+    #[test]
+    fn flow_acts_on_changes_of_the_current_epoch_only() {
+        let ledger = Ledger::default();
+        let (old, new) = (ledger.gain(SPAN), ledger.gain(SPAN));
+        let acts = |partition, open| {
+            let mut acted = false;
+            ledger.flow(partition, open, || acted = true);
+            acted
+        };
+        assert!(!acts(old, false));
+        assert!(!acts(new, true), "it is open");
+        assert!(acts(new, false));
+        ledger.stall(true, |open| assert!(open.is_empty(), "what is closed is paused already"));
+        assert!(!acts(new, true), "everything is paused");
+        ledger.stall(false, |open| assert_eq!(open, [3]));
+    }
+}

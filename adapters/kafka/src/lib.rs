@@ -17,6 +17,7 @@
 
 mod client;
 mod config;
+mod embedded;
 mod error;
 mod inbox;
 mod ledger;
@@ -30,6 +31,7 @@ mod start;
 mod thread;
 
 pub use config::*;
+pub use embedded::{Embedded, EmbeddedError};
 pub use native::{Header, Message, Native, TimestampType};
 pub use shape::Shape;
 pub use source::Source;

@@ -122,6 +122,37 @@ impl Context {
         Ok(spans)
     }
 
+    /// Goes on at a later offset under the same epoch. A partition whose fetch was refused is stopped, and one that is
+    /// stopped cannot be sought: it is handed back and taken again, which the group does not see.
+    pub(crate) fn skip_to(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partition: i32,
+        offset: i64,
+    ) -> KafkaResult<()> {
+        let list = offsets::list(&self.shared.config.topic, &[partition], Offset::Offset(offset))?;
+        give(consumer, &list)?;
+        take(consumer, &list)
+    }
+
+    /// The partition is another one than it was (its topic was made anew): under a new epoch, from its beginning.
+    pub(crate) fn begin_again(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partition: i32,
+        offset: i64,
+    ) -> KafkaResult<()> {
+        let topic = &self.shared.config.topic;
+        let owned = self.shared.ledger.owned_of(&[partition.cast_unsigned()]);
+        for ended in self.shared.ledger.end(&owned) {
+            self.shared.inbox.over(ended.partition, Arrival::Lost(ended.partition));
+        }
+        self.changed.store(true, Ordering::Release);
+        offsets::commit(consumer, topic, [(partition, offset)])?;
+        give(consumer, &offsets::list(topic, &[partition], Offset::Offset(offset))?)?;
+        self.assign(consumer, &[partition])
+    }
+
     fn revoke(&self, consumer: &BaseConsumer<Self>, partitions: &[i32], list: &TopicPartitionList) {
         let indexes: Vec<_> = partitions.iter().map(|partition| *partition as u32).collect();
         let owned = self.shared.ledger.owned_of(&indexes);

@@ -265,19 +265,25 @@ impl<'a> Reader<'a> {
         for (partition, beginning) in beginnings {
             let Some(cursor) = cursor(&mut self.cursors, partition) else { continue };
             let end = ends.get(&partition).copied().unwrap_or(i64::MAX);
-            if (beginning..=end).contains(&cursor.next) {
+            let expected = cursor.next;
+            if (beginning..=end).contains(&expected) {
                 continue;
             }
             tracing::warn!(
                 topic,
                 partition,
-                expected = cursor.next,
+                expected,
                 beginning,
                 end,
                 "the next record is gone (retention, or the topic was made anew): going on at the beginning"
             );
-            self.consumer.seek(topic, partition, Offset::Offset(beginning), offsets::PATIENCE)?;
-            cursor.next = beginning;
+            let context = self.consumer.context();
+            if expected < beginning {
+                cursor.next = beginning;
+                context.skip_to(self.consumer, partition, beginning)?;
+            } else {
+                context.begin_again(self.consumer, partition, beginning)?;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
 //! The broker goes away and comes back; records as large as they come.
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 mod common;
 

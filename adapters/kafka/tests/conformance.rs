@@ -1,4 +1,5 @@
 //! The contract's promises, on a real Kafka.
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 mod common;
 

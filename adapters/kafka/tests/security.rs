@@ -1,4 +1,5 @@
 //! TLS, mTLS and SASL against a real broker, and what a person is told when they fail.
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Messages in, events out, byte by byte.
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 //! Where reading begins, and where it goes on.
+#![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
 mod common;
 
@@ -162,6 +163,50 @@ async fn a_position_that_fell_off_goes_to_the_beginning() {
     delete_before(&scene, 15).await;
     log.flow(partition, true);
     assert_eq!(values(&read_records(&log, 5).await), ["15", "16", "17", "18", "19"]);
+}
+
+/// Deleted and made anew under the same name while it is read: the offsets begin again, and so does the epoch.
+#[tokio::test]
+async fn a_topic_made_anew_begins_again() {
+    let Some(kafka) = common::kafka().await else { return };
+    let scene = Scene::new(&kafka.bootstrap, 1).await;
+    scene.send_all(0, (0..10).map(|n| n.to_string())).await;
+    let log = Source::open(scene.config()).unwrap();
+    let seen = read_records(&log, 10).await;
+    log.checkpoint(&[through(&seen[9])]).await.unwrap();
+    scene.admin().delete_topics(&[&scene.topic], &AdminOptions::new()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    scene.create(1, &[]).await;
+    // A producer that knew the old topic takes a while to notice.
+    let again = Scene {
+        group: scene.group.clone(),
+        topic: scene.topic.clone(),
+        ..Scene::without_topic(&kafka.bootstrap)
+    };
+    again.send_all(0, ["new 0", "new 1"].map(str::to_owned)).await;
+    let last = |all: &[Arrival]| common::records(all).iter().any(|record| common::value(record) == "new 1");
+    let mut losing = Vec::new();
+    let mut all = Vec::new();
+    timeout(PATIENCE, async {
+        while !last(&all) {
+            let arrivals = log.next(100).await.unwrap_or_default();
+            losing.extend(
+                arrivals.iter().filter_map(|a| if let Arrival::Losing(p) = a { Some(*p) } else { None }),
+            );
+            for partition in losing.drain(..) {
+                log.release(partition, None).await.unwrap();
+            }
+            if arrivals.is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            all.extend(arrivals);
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("the new records come"));
+    let fresh = common::records(&all);
+    assert_eq!(values(&fresh), ["new 0", "new 1"]);
+    assert_ne!(place(&fresh[0]).0, place(&seen[0]).0, "another epoch");
 }
 
 async fn read_again(scene: &Scene, log: &Source) -> klr_contract::Record {

@@ -28,7 +28,7 @@ pub struct Scene {
     pub bootstrap: String,
     pub topic: String,
     pub group: String,
-    producer: FutureProducer,
+    pub producer: FutureProducer,
 }
 
 impl Scene {
@@ -61,7 +61,7 @@ impl Scene {
             topic = topic.set(name, value);
         }
         let results = admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
-        results.into_iter().for_each(|result| drop(result.unwrap()));
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
     pub fn admin(&self) -> AdminClient<rdkafka::client::DefaultClientContext> {
@@ -119,7 +119,9 @@ impl Scene {
         tokio::task::spawn_blocking(move || {
             let consumer: BaseConsumer = plain(&bootstrap).set("group.id", group).create().unwrap();
             let mut list = TopicPartitionList::new();
-            (0..partitions).for_each(|partition| drop(list.add_partition(&topic, partition)));
+            for partition in 0..partitions {
+                list.add_partition(&topic, partition);
+            }
             let list = consumer.committed_offsets(list, PATIENCE).unwrap();
             let known = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
             list.elements().iter().filter_map(|e| Some((e.partition(), known(e.offset())?))).collect()
