@@ -7,7 +7,7 @@ use klr::cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    klr::telemetry::start();
+    klr::telemetry::start(cli.level());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -6,12 +6,14 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::cli::Screen;
 
-/// Our own crates speak at `info`, everybody else's warn.
-const DEFAULT: &str = "warn,klr=info,klr_aws=info,klr_host=info,klr_kafka=info,klr_s3=info,klr_sqs=info";
+/// What a server says: our own crates `info`, everybody else's warnings.
+pub const SERVER: &str = "warn,klr=info,klr_aws=info,klr_host=info,klr_kafka=info,klr_s3=info,klr_sqs=info";
+/// What a tool says.
+pub const TOOL: &str = "error";
 
-/// Starts logging. `RUST_LOG` chooses what.
-pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+/// Starts logging. `RUST_LOG` chooses what, else `default`.
+pub fn start(default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
     let builder = fmt().with_env_filter(filter).with_writer(|| Line);
     if terminal {

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry;
 pub use live::Screen;
 
 /// AWS Lambda's triggers, outside AWS.
@@ -41,6 +42,14 @@ enum Verb {
 }
 
 impl Cli {
+    /// What is logged where `RUST_LOG` does not say.
+    pub fn level(&self) -> &'static str {
+        match self.verb {
+            Verb::Run(_) | Verb::Host(_) => telemetry::SERVER,
+            _ => telemetry::TOOL,
+        }
+    }
+
     /// Does what was asked; the error, if any, is one of usage or input.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {

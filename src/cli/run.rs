@@ -50,10 +50,18 @@ pub(super) struct Args {
 }
 
 /// Everything, wired and not yet running.
-struct Parts {
+pub(super) struct Parts {
     mappings: Vec<Mapping>,
     statuses: Vec<Arc<Status>>,
     receivers: Option<(TcpListener, axum::Router)>,
+}
+
+impl Parts {
+    /// Where push triggers receive.
+    #[cfg(all(feature = "kafka", feature = "s3"))]
+    pub fn receiver(&self) -> Option<SocketAddr> {
+        self.receivers.as_ref()?.0.local_addr().ok()
+    }
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -82,7 +90,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-async fn wire(wiring: &Wiring, resources: &Resources, listen: Option<SocketAddr>) -> anyhow::Result<Parts> {
+/// Makes parts of resources; opens the receivers' port, if there is a push trigger.
+pub(super) async fn wire(
+    wiring: &Wiring,
+    resources: &Resources,
+    listen: Option<SocketAddr>,
+) -> anyhow::Result<Parts> {
     let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None };
     for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
         let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
@@ -165,7 +178,12 @@ fn serve_admin(
 }
 
 /// Runs until told to stop, or until nothing is left to run. The first signal drains, the second leaves at once: `None`.
-async fn go(parts: Parts, stop: &CancellationToken, signals: &mut Signals, drain: Duration) -> Option<u8> {
+pub(super) async fn go(
+    parts: Parts,
+    stop: &CancellationToken,
+    signals: &mut Signals,
+    drain: Duration,
+) -> Option<u8> {
     let mut running = JoinSet::new();
     for mapping in parts.mappings {
         let (name, stop) = (mapping.status.name.clone(), stop.clone());

@@ -71,13 +71,22 @@ impl Wiring {
             logs: klr_host::Logs::Prefixed(format!("[{}] ", function.name)),
             ..klr_host::Settings::default()
         };
-        let started = async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-            anyhow::Ok(Host::start(settings, listener).await?)
-        };
-        let host = started.await.with_context(|| format!("function {}", function.name))?;
-        self.functions.insert(function.name.clone(), Function { host, timeout: function.timeout });
+        self.host(&function.name, settings).await.with_context(|| format!("function {}", function.name))
+    }
+
+    /// The same, by the host's own settings.
+    pub async fn host(&mut self, name: &str, settings: klr_host::Settings) -> anyhow::Result<()> {
+        let timeout = settings.timeout;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let host = Host::start(settings, listener).await?;
+        self.functions.insert(name.to_owned(), Function { host, timeout });
         Ok(())
+    }
+
+    /// Where a function is served.
+    #[cfg(all(feature = "kafka", feature = "s3"))]
+    pub fn address(&self, name: &str) -> Option<std::net::SocketAddr> {
+        Some(self.functions.get(name)?.host.address())
     }
 
     /// Ends the functions, after nobody calls them any more.
