@@ -1,0 +1,29 @@
+# Two commands do everything: `make demo` runs the main job on embedded parts, `make test` passes the tests.
+# Both install what they need on a bare machine; downloads go to $(KLR_CACHE), not into the checkout.
+export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
+VENV := $(KLR_CACHE)/venvs/awslambdaric
+
+.PHONY: demo test bench bench-full build setup setup-test
+
+demo: setup
+	cargo build --quiet --bin klr
+	KLR_PYTHON=$(VENV)/bin/python target/debug/klr demo
+
+test: setup-test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo check --quiet --no-default-features
+	cargo test --workspace --no-fail-fast
+
+# Bridge and floor side by side; the whole of it takes about half an hour.
+bench: setup-test
+	benches/run.sh
+
+build: setup
+	cargo build --release --bin klr --bin klr-host
+
+setup:
+	tests/setup.sh build
+
+setup-test:
+	tests/setup.sh test
