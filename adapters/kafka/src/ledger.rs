@@ -121,6 +121,11 @@ impl Ledger {
         self.changed.notify_all();
     }
 
+    /// Whether the engine has let it go.
+    pub(crate) fn is_released(&self, partition: Partition) -> bool {
+        self.lock().current(partition).is_none_or(|owned| owned.released)
+    }
+
     /// Waits until each is released and no commit names one any more, or until it has waited long enough.
     pub(crate) fn wait_released(&self, partitions: &[Partition], longest: Duration) {
         let held = |inner: &mut Inner| {

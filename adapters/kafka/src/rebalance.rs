@@ -181,7 +181,8 @@ impl Context {
 
     /// Asks the engine to let go, and waits for it: half of what the group allows between two polls at most.
     fn drain(&self, owned: &[Partition]) {
-        for partition in owned {
+        // What was released already, on the way out, needs no asking.
+        for partition in owned.iter().filter(|partition| !self.shared.ledger.is_released(**partition)) {
             if !self.shared.inbox.over(*partition, Arrival::Losing(*partition)) {
                 self.shared.ledger.release(*partition);
             }

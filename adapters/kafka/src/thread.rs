@@ -195,7 +195,9 @@ impl<'a> Reader<'a> {
     /// False when there was nothing.
     fn poll(&mut self, wait: Duration) -> bool {
         let polled = self.consumer.poll(wait);
-        if self.consumer.context().changed.swap(false, Ordering::Acquire) {
+        let changed = &self.consumer.context().changed;
+        // Looked at for every record: read before it is written.
+        if changed.load(Ordering::Relaxed) && changed.swap(false, Ordering::Acquire) {
             self.look_what_is_owned();
         }
         match polled {
