@@ -27,8 +27,10 @@ where
 {
     let SdkError::ServiceError(context) = error else { return unanswered(service, operation, error) };
     let status = context.raw().status().as_u16();
-    let code = context.err().code().unwrap_or("Unknown");
-    let text = context.err().message().unwrap_or("no message given");
+    // A proxy's or a server's own page has neither; then the status is all there is to say.
+    let unnamed = format!("HTTP {status}");
+    let code = context.err().code().unwrap_or(&unnamed);
+    let text = context.err().message().unwrap_or("none given");
     let say = |code: &str, text: &str| {
         format!(
             "Error occurred while {operation}. {service} Error Code: {code}. {service} Error Message: {text}"

@@ -24,6 +24,9 @@ use crate::{
 const TEN: usize = 10;
 /// SQS: the longest long poll.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
+/// The longest poll we ask of others. ElasticMQ's HTTP server gives up on a request after 20 seconds, just when the longest
+/// poll ends, and answers 503: messages of that moment would be hidden and nobody's.
+const LONGEST_POLL_ELSEWHERE: Duration = Duration::from_secs(15);
 /// SQS: the longest visibility timeout.
 const LONGEST_HIDE: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long an answer may take beyond the long poll: ten messages of a megabyte over a slow line.
@@ -66,6 +69,7 @@ impl Queue {
         wait: Duration,
         hide: Option<Duration>,
     ) -> Result<Vec<Message>, Error> {
+        let wait = wait.min(if self.elsewhere { LONGEST_POLL_ELSEWHERE } else { LONGEST_POLL });
         let call = self.receive_call(max, wait, hide).await?;
         let mut answer = once(call.clone(), wait).await;
         for repeat in 0..REPEATS {
@@ -186,7 +190,7 @@ async fn once(
     call: ReceiveMessageFluentBuilder,
     wait: Duration,
 ) -> Result<ReceiveMessageOutput, SdkError<ReceiveMessageError>> {
-    let patience = wait.min(LONGEST_POLL) + GRACE;
+    let patience = wait + GRACE;
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
     let config = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
     call.customize().config_override(config.timeout_config(timeouts.build())).send().await
