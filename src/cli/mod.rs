@@ -5,7 +5,10 @@
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
 mod live;
+#[cfg(feature = "s3")]
+mod receive;
 mod run;
+#[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
 mod shape;
 mod units;
 mod validate;
@@ -38,6 +41,7 @@ enum Verb {
     /// Check files, run nothing
     Validate(validate::Args),
     /// Native messages in, Lambda events out
+    #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
     Shape(shape::Args),
 }
 
@@ -58,6 +62,7 @@ impl Cli {
             Verb::Demo(args) => demo::run(args).await,
             Verb::Host(args) => klr_host::cli::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
+            #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
             Verb::Shape(args) => shape::run(&args),
         }
     }

@@ -1,12 +1,6 @@
 //! `klr run`: everything in the files, until told to stop.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -51,9 +45,10 @@ pub(super) struct Args {
 
 /// Everything, wired and not yet running.
 pub(super) struct Parts {
-    mappings: Vec<Mapping>,
-    statuses: Vec<Arc<Status>>,
-    receivers: Option<(TcpListener, axum::Router)>,
+    pub mappings: Vec<Mapping>,
+    pub statuses: Vec<Arc<Status>>,
+    /// Push triggers, and the port they receive on.
+    pub receivers: Option<(TcpListener, axum::Router)>,
 }
 
 impl Parts {
@@ -103,63 +98,10 @@ pub(super) async fn wire(
         parts.mappings.push(wired);
     }
     #[cfg(feature = "s3")]
-    notifications(wiring, resources, listen, &mut parts).await?;
+    super::receive::notifications(wiring, resources, listen, &mut parts).await?;
+    #[cfg(not(feature = "s3"))]
+    let _ = listen;
     Ok(parts)
-}
-
-#[cfg(feature = "s3")]
-async fn notifications(
-    wiring: &Wiring,
-    resources: &Resources,
-    listen: Option<SocketAddr>,
-    parts: &mut Parts,
-) -> anyhow::Result<()> {
-    let mut router = None;
-    for notification in &resources.notifications {
-        let name = || format!("bucket notification {}", notification.name);
-        match &notification.receive {
-            config::Receive::Webhook { token } => {
-                let address = receiver_address(listen)?;
-                if token.is_none() && !address.ip().is_loopback() {
-                    anyhow::bail!(
-                        "{}: spec.webhook.token is needed to receive on {address}: anybody who reaches the port could invoke the function",
-                        name()
-                    );
-                }
-                let (webhook, status) =
-                    wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
-                let path = format!("/bucketnotifications/{}", notification.name);
-                router = Some(router.unwrap_or_else(axum::Router::new).nest(&path, webhook));
-                parts.statuses.push(status);
-            }
-            #[cfg(feature = "sqs")]
-            config::Receive::Queue(queue) => {
-                let wired = wiring.carried(notification, queue).await.with_context(name)?;
-                parts.statuses.push(Arc::clone(&wired.status));
-                parts.mappings.push(wired);
-            }
-        }
-    }
-    if let Some(router) = router {
-        let address = receiver_address(listen)?;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("--listen {address}"))?;
-        tracing::info!(address = %listener.local_addr()?, "push triggers receive");
-        parts.receivers = Some((listener, router));
-    }
-    Ok(())
-}
-
-fn receiver_address(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
-    if let Some(address) = listen {
-        return Ok(address);
-    }
-    match std::env::var("PORT") {
-        Ok(port) => {
-            let port = port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
-            Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
-        }
-        Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
-    }
 }
 
 fn serve_admin(

@@ -5,12 +5,15 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use bytes::Bytes;
 use cloudevents::{AttributesWriter, Data, Event};
-use klr_contract::{Record, Shape};
-
-use crate::deliver::cloudevent::Envelope;
+#[cfg(any(feature = "sqs", feature = "kafka"))]
+use {
+    crate::deliver::cloudevent::Envelope,
+    anyhow::Context as _,
+    klr_contract::{Record, Shape},
+};
 
 /// What comes in, and how it is to go out.
 #[derive(Debug, clap::Args)]
@@ -142,11 +145,13 @@ fn s3(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result<
     Ok(())
 }
 
+#[cfg(any(feature = "sqs", feature = "kafka"))]
 fn envelope(kind: &str, source: String, subject: String, partitioned: bool) -> Envelope {
     let kind = format!("com.amazonaws.{kind}.batch");
     Envelope { source, kind, subject, function_name: None, mapping: None, partitioned, overrides: Vec::new() }
 }
 
+#[cfg(any(feature = "sqs", feature = "kafka"))]
 fn write_batches(
     args: &Args,
     records: &[Record],

@@ -24,6 +24,7 @@ pub(super) struct Wiring {
     pub buffer: Arc<Buffer>,
     pub metrics: Arc<Metrics>,
     /// `K_CE_OVERRIDES`.
+    #[cfg_attr(not(any(feature = "sqs", feature = "kafka", feature = "s3")), allow(dead_code))]
     pub overrides: Vec<(String, String)>,
     pub drain: Duration,
     pub once: bool,
@@ -191,9 +192,12 @@ impl Wiring {
                 let shape = Arc::new(klr_kafka::Shape::new(&config));
                 Ok((Source::Log(Box::new(klr_kafka::Source::open(config)?)), shape, envelope))
             }
+            #[cfg(not(any(feature = "sqs", feature = "kafka")))]
+            _ => bail!("this klr was built without any source"),
         }
     }
 
+    #[cfg(any(feature = "sqs", feature = "kafka"))]
     fn envelope(&self, kind: &str, source: String, subject: String, partitioned: bool) -> Envelope {
         let kind = format!("com.amazonaws.{kind}.batch");
         let overrides = self.overrides.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// The largest reply that is read: AWS: a buffered response is at most 6 MB + 100 bytes.
@@ -101,8 +101,9 @@ fn done(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Outcome {
     match (structured, body.is_empty()) {
         (true, true) => Outcome::Elsewhere,
         (true, false) => match serde_json::from_slice::<Structured>(&body) {
-            Ok(Structured { data: Some(data) }) => Outcome::Done(body.slice_ref(data.get().as_bytes())),
-            Ok(Structured { data: None }) => Outcome::Elsewhere,
+            Ok(Structured { data: Some(data), .. }) => Outcome::Done(body.slice_ref(data.get().as_bytes())),
+            Ok(Structured { failures: Some(_), .. }) => Outcome::Done(body),
+            Ok(_) => Outcome::Elsewhere,
             // Not the event it says it is; the reply table decides what to make of it.
             Err(_) => Outcome::Done(body),
         },
@@ -111,11 +112,19 @@ fn done(status: StatusCode, headers: &HeaderMap, body: Bytes) -> Outcome {
     }
 }
 
-/// A KLR container in CLOUDEVENTS mode puts the function's result under `data`.
+/// A KLR container in CLOUDEVENTS mode puts the function's result under `data`, or, in its `event` mode, the event's
+/// attributes into the function's result.
 #[derive(Deserialize)]
 struct Structured<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present", rename = "batchItemFailures")]
+    failures: Option<&'a RawValue>,
+}
+
+/// `null` is what a function without a result answers; only a missing member is no answer.
+fn present<'de, D: Deserializer<'de>>(member: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(member).map(Some)
 }
 
 /// AWS: `{"errorMessage", "errorType", "stackTrace"}`; KLR wraps it in `data`.
@@ -185,6 +194,9 @@ mod tests {
         assert_eq!(replied(200, &event, ""), Elsewhere);
         assert_eq!(replied(200, &event, r#"{"id":"1"}"#), Elsewhere);
         assert_eq!(replied(200, &event, r#"{"id":"1","data": {"a":1} }"#), Done(r#"{"a":1}"#.into()));
+        assert_eq!(replied(200, &event, r#"{"id":"1","data":null}"#), Done("null".into()));
+        let own = r#"{"id":"1","batchItemFailures":[]}"#;
+        assert_eq!(replied(200, &event, own), Done(own.into()));
         assert_eq!(replied(200, &[("x-amz-function-error", "Unhandled")], "{}"), FunctionError);
         for status in [400, 402, 418, 422, 500] {
             assert_eq!(replied(status, &[], ""), FunctionError, "{status}");

@@ -148,9 +148,8 @@ async fn feed(records: u64, broker: &Embedded, webhook: &str) -> anyhow::Result<
         broker.produce("orders", &format!("customer-{}", n % 5), &order, ("trace", "demo")).await?;
     }
     let client = reqwest::Client::new();
-    for key in OBJECTS {
-        let key: String =
-            percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC).collect();
+    for (n, key) in OBJECTS.into_iter().enumerate() {
+        let key = percent_encoding::utf8_percent_encode(key, &KEY).to_string().replace("%20", "+");
         let body = serde_json::json!({
             "EventName": "s3:ObjectCreated:Put", "Key": format!("uploads/{key}"),
             "Records": [{

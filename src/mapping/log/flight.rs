@@ -120,6 +120,13 @@ impl Flight {
         self.stack.retain(|piece| piece.len() > 0);
         freed
     }
+
+    /// Gives up the partitions of which it holds no record any more: what comes after need not wait for the others'
+    /// retries.
+    fn narrow(&mut self) {
+        let records = || self.stack.iter().flat_map(|piece| piece.records.iter());
+        self.partitions.retain(|own| records().any(|record| partition(record) == Some(*own)));
+    }
 }
 
 impl Log {
@@ -243,6 +250,7 @@ impl Log {
         let gone: Vec<Partition> =
             flight.partitions.iter().copied().filter(|partition| !ours(partition)).collect();
         self.used -= gone.into_iter().map(|partition| flight.leave(partition)).sum::<usize>();
+        flight.narrow();
         if flight.is_empty() {
             self.flights.remove(&number);
         }

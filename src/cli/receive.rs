@@ -1,0 +1,65 @@
+//! Push triggers: their receivers, and the port they share.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::{run::Parts, wire::Wiring};
+use crate::config::{self, Resources};
+
+/// Adds every notification's receiver, or its queue, to the parts, and opens the port.
+pub(super) async fn notifications(
+    wiring: &Wiring,
+    resources: &Resources,
+    listen: Option<SocketAddr>,
+    parts: &mut Parts,
+) -> anyhow::Result<()> {
+    let mut router = None;
+    for notification in &resources.notifications {
+        let name = || format!("bucket notification {}", notification.name);
+        match &notification.receive {
+            config::Receive::Webhook { token } => {
+                let address = receiver_address(listen)?;
+                if token.is_none() && !address.ip().is_loopback() {
+                    anyhow::bail!(
+                        "{}: spec.webhook.token is needed to receive on {address}: anybody who reaches the port could invoke the function",
+                        name()
+                    );
+                }
+                let (webhook, status) =
+                    wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
+                let path = format!("/bucketnotifications/{}", notification.name);
+                router = Some(router.unwrap_or_else(axum::Router::new).nest(&path, webhook));
+                parts.statuses.push(status);
+            }
+            #[cfg(feature = "sqs")]
+            config::Receive::Queue(queue) => {
+                let wired = wiring.carried(notification, queue).await.with_context(name)?;
+                parts.statuses.push(std::sync::Arc::clone(&wired.status));
+                parts.mappings.push(wired);
+            }
+        }
+    }
+    if let Some(router) = router {
+        let address = receiver_address(listen)?;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("--listen {address}"))?;
+        tracing::info!(address = %listener.local_addr()?, "push triggers receive");
+        parts.receivers = Some((listener, router));
+    }
+    Ok(())
+}
+
+/// Where push triggers receive, by flag, by Knative's `PORT`, or by default.
+fn receiver_address(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    if let Some(address) = listen {
+        return Ok(address);
+    }
+    match std::env::var("PORT") {
+        Ok(port) => {
+            let port = port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
+            Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
+        }
+        Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
+    }
+}
