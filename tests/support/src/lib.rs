@@ -9,10 +9,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod klr;
 pub mod python;
+pub mod random;
 pub mod servers;
 pub mod sink;
+#[cfg(feature = "sqs")]
+pub mod sqs;
 
 /// The reference fixtures, read where they lie: `KLR_FIXTURES`, else `../shared/fixtures` beside the workspace.
 pub fn fixtures() -> Option<PathBuf> {

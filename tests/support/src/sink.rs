@@ -65,6 +65,16 @@ impl Answer {
         Self { cut: true, ..Self::status(200) }
     }
 
+    /// Whether it is a 2xx that is really sent.
+    pub fn is_success(&self) -> bool {
+        self.status.is_success() && !self.cut
+    }
+
+    /// The pause before it.
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
     /// The same after a pause.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
