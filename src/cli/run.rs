@@ -1,8 +1,16 @@
 //! `klr run`: everything in the files, until told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -38,6 +46,9 @@ pub(super) struct Args {
     /// Bytes of records the process may hold
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = units::bytes)]
     buffer: usize,
+    /// A directory of its own for state. (SQS and Kafka keep their positions themselves: nothing is in it yet.)
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// Drain what is there now, then exit
     #[arg(long)]
     once: bool,
@@ -63,6 +74,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let mut resources = config::load(&args.file)?;
     resources.resolve(&wire::environment())?;
+    let _state = args.state.as_deref().map(own).transpose()?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
     for function in &resources.functions {
@@ -83,6 +95,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         () = signals.next() => {}
     }
     Ok(ExitCode::from(code))
+}
+
+/// Takes a state directory for this process alone, as long as the file lives.
+fn own(directory: &Path) -> anyhow::Result<File> {
+    let name = || format!("--state {}", directory.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(name)?;
+    let file = File::create(directory.join("lock")).with_context(name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("{}: another klr uses it; give each its own", name()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(name),
+    }
 }
 
 /// Makes parts of resources; opens the receivers' port, if there is a push trigger.
@@ -133,6 +157,11 @@ pub(super) async fn go(
     }
     if let Some((listener, router)) = parts.receivers {
         running.spawn(receive(listener, router, stop.clone(), drain));
+    }
+    if running.is_empty() {
+        tracing::warn!("nothing is enabled: waiting to be told to stop");
+        signals.next().await;
+        return Some(0);
     }
     let mut live = std::pin::pin!(live::show(parts.statuses));
     let mut code = 0;

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
 use klr_contract::{Arrival, Error, Kind, Log as Source, Partition, Position, Record, Shape};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,6 +20,8 @@ use crate::deliver::Invoker;
 
 /// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
+/// What a source may take to make the last checkpoints durable, and to be left.
+const LAST_CALL: Duration = Duration::from_secs(5);
 /// AWS's function timeout where neither sink nor function sets one.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -37,7 +42,7 @@ struct Drive {
     log: Log,
     tasks: JoinSet<Answer>,
     /// The flight of each invocation in flight, so that a panic can be laid at its door.
-    flights: Vec<(tokio::task::Id, u64)>,
+    flights: Vec<(tokio::task::Id, AbortHandle, u64)>,
     checkpoint: Option<BoxFuture<'static, Checkpointed>>,
     next_checkpoint: Instant,
     /// No read before then: the last one failed.
@@ -109,24 +114,42 @@ impl Drive {
         }
     }
 
-    /// Lets go of everything: back-offs are cut, invocations awaited up to the drain timeout.
+    /// Lets go of everything: back-offs are cut, invocations awaited up to the drain timeout, and what is done by then made
+    /// durable.
     async fn drain(&mut self) {
-        let deadline = Instant::now() + self.settings.drain;
         self.step(Input::Stop);
+        if !self.settle_until(Instant::now() + self.settings.drain).await {
+            tracing::warn!(
+                mapping = self.status.name,
+                "drain timeout: invocations still in flight will be delivered again"
+            );
+            for (_, task, flight) in std::mem::take(&mut self.flights) {
+                task.abort();
+                self.status.figures.in_flight.dec();
+                self.step(Input::Answered(flight, Judged::Throttled(None)));
+            }
+            self.settle_until(Instant::now() + LAST_CALL).await;
+        }
+        match tokio::time::timeout(LAST_CALL, self.source.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(mapping = self.status.name, %error, "the source was not left in order");
+            }
+            Err(_) => tracing::warn!(mapping = self.status.name, "the source did not let us leave in time"),
+        }
+    }
+
+    /// Waits for everything outstanding. `false`: not all of it came in time.
+    async fn settle_until(&mut self, deadline: Instant) -> bool {
         while !(self.tasks.is_empty() && self.checkpoint.is_none()) {
             tokio::select! {
                 biased;
                 Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
                 result = checkpointed(&mut self.checkpoint) => self.checkpointed(result),
-                () = tokio::time::sleep_until(deadline) => {
-                    tracing::warn!(mapping = self.status.name, "drain timeout: invocations still in flight will be delivered again");
-                    break;
-                }
+                () = tokio::time::sleep_until(deadline) => return false,
             }
         }
-        if let Err(error) = self.source.close().await {
-            tracing::warn!(mapping = self.status.name, %error, "the source was not left in order");
-        }
+        true
     }
 
     fn exhausted(&self) -> bool {
@@ -194,8 +217,11 @@ impl Drive {
                 }
             }
             // A panic while invoking: a bug of ours, and no reason to lose or to settle the batch.
+            // (What a drain timeout aborted is no panic, and not in the list any more.)
+            Err(error) if error.is_cancelled() => {}
             Err(error) => {
-                let flight = self.flights.iter().find(|(id, _)| *id == error.id()).map(|(_, flight)| *flight);
+                let flight =
+                    self.flights.iter().find(|(id, ..)| *id == error.id()).map(|(.., flight)| *flight);
                 tracing::error!(mapping = self.status.name, "panic: {error}");
                 if let Some(flight) = flight {
                     self.invoked(error.id(), flight, 0, Judged::Broken);
@@ -205,7 +231,7 @@ impl Drive {
     }
 
     fn invoked(&mut self, id: tokio::task::Id, flight: u64, records: usize, judged: Judged) {
-        self.flights.retain(|(task, _)| *task != id);
+        self.flights.retain(|(task, ..)| *task != id);
         let figures = &self.status.figures;
         figures.in_flight.dec();
         match &judged {
@@ -272,7 +298,7 @@ impl Drive {
             let outcome = invoker.invoke(&records, timeout).await;
             Answer::Invoked(flight, records.len(), judge(&policy, outcome, &records, &*shape))
         });
-        self.flights.push((task.id(), flight));
+        self.flights.push((task.id(), task, flight));
     }
 
     /// One checkpoint is outstanding at a time, and carries everything done since the last.
