@@ -44,23 +44,22 @@ pub(crate) enum Stream {
 /// Reads a stream of the function's to its end.
 pub(crate) async fn pass_on(source: impl AsyncRead + Unpin, stream: Stream, logs: Logs, tail: Tail) {
     let mut reader = BufReader::new(source);
-    let prefix = match &logs {
-        Logs::Prefixed(prefix) => prefix.as_bytes(),
-        Logs::Inherit | Logs::Quiet => b"",
-    };
     let mut out: Box<dyn AsyncWrite + Send + Unpin> = match (&logs, stream) {
-        (Logs::Quiet, _) => Box::new(tokio::io::sink()),
+        (Logs::Quiet | Logs::Traced(_), _) => Box::new(tokio::io::sink()),
         (Logs::Inherit, Stream::Output) => Box::new(tokio::io::stdout()),
-        (Logs::Inherit, Stream::Error) | (Logs::Prefixed(_), _) => Box::new(tokio::io::stderr()),
+        (Logs::Inherit, Stream::Error) => Box::new(tokio::io::stderr()),
     };
-    let mut line = prefix.to_vec();
+    let mut line = Vec::new();
     while let Ok(true) = read_line(&mut reader, &mut line).await {
-        tail.push(&line[prefix.len()..]);
+        tail.push(&line);
+        if let Logs::Traced(function) = &logs {
+            tracing::info!(function, "{}", String::from_utf8_lossy(line.trim_ascii_end()));
+        }
         // Our own output being gone is no reason to stop reading: the function would block on a full pipe.
         if out.write_all(&line).await.is_ok() {
             let _ = out.flush().await;
         }
-        line.truncate(prefix.len());
+        line.clear();
     }
 }
 

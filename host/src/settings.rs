@@ -125,8 +125,8 @@ pub enum Logs {
     /// To ours, as they are.
     #[default]
     Inherit,
-    /// Both to our standard error, each line with this before it.
-    Prefixed(String),
+    /// Into our own log, an event a line, with this name for `function`.
+    Traced(String),
     /// Nowhere. (The Invoke API's log tail has them still.)
     Quiet,
 }

@@ -69,7 +69,7 @@ impl Wiring {
             timeout: function.timeout,
             memory_mb: function.memory_size,
             environment: function.environment.clone(),
-            logs: klr_host::Logs::Prefixed(format!("[{}] ", function.name)),
+            logs: klr_host::Logs::Traced(function.name.clone()),
             ..klr_host::Settings::default()
         };
         self.host(&function.name, settings).await.with_context(|| format!("function {}", function.name))

@@ -105,7 +105,7 @@ async fn function(wiring: &mut Wiring, folder: &Path) -> anyhow::Result<()> {
         handler: Some("function.handler".into()),
         directory: Some(folder.to_owned()),
         command,
-        logs: klr_host::Logs::Prefixed("[shop] ".into()),
+        logs: klr_host::Logs::Traced("shop".into()),
         ..klr_host::Settings::default()
     };
     match wiring.host("shop", with(Vec::new())).await {
