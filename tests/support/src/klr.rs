@@ -1,8 +1,6 @@
 //! The built `klr`, run as a user would run it.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -10,6 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::client::send;
 use crate::eventually;
 use crate::servers::free_ports;
 
@@ -20,10 +19,11 @@ pub struct Setup {
     args: Vec<String>,
     env: Vec<(String, String)>,
     admin: u16,
+    listen: Option<u16>,
     dir: TempDir,
 }
 
-/// A running `klr run`. Killed when dropped, and when this process dies however it dies.
+/// A running `klr run`, or `klr host`. Killed when dropped, and when this process dies however it dies.
 #[derive(Debug)]
 pub struct Bridge {
     setup: Setup,
@@ -36,18 +36,35 @@ impl Setup {
     /// `klr run` with an admin port of its own and AWS credentials that suit any emulator. `program` is the caller's
     /// `env!("CARGO_BIN_EXE_klr")`.
     pub fn run(program: impl AsRef<Path>) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let [admin] = free_ports();
-        let program = program.as_ref().to_owned();
-        let setup = Self { program, args: vec!["run".to_owned()], env: Vec::new(), admin, dir };
+        let setup = Self::verb(program, "run");
         let state = setup.dir.path().join("state").display().to_string();
         setup
-            .args(["--admin", &format!("127.0.0.1:{admin}")])
             .env("XDG_STATE_HOME", &state)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+    }
+
+    /// `klr host` with ports of its own; more arguments may end with `--` and the function's command.
+    pub fn host(program: impl AsRef<Path>) -> Self {
+        Self::verb(program, "host").listening()
+    }
+
+    fn verb(program: impl AsRef<Path>, verb: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let [admin] = free_ports();
+        let program = program.as_ref().to_owned();
+        let setup = Self { program, args: vec![verb.to_owned()], env: Vec::new(), admin, listen: None, dir };
+        setup.args(["--admin", &format!("127.0.0.1:{admin}")])
+    }
+
+    /// With a port of its own for push triggers.
+    #[must_use]
+    pub fn listening(mut self) -> Self {
+        let [listen] = free_ports();
+        self.listen = Some(listen);
+        self.args(["--listen", &format!("127.0.0.1:{listen}")])
     }
 
     /// Writes `text` to `name` in the bridge's directory and passes it with `-f`.
@@ -120,15 +137,8 @@ impl Bridge {
 
     /// GET on the admin port: status and body; `None` when nothing answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.setup.admin)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        // HTTP/1.0: the answer is not chunked and ends with the connection.
-        let host = format!("127.0.0.1:{}", self.setup.admin);
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n").as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+        let answer = send("GET", &format!("{}{path}", self.admin()), &[], "")?;
+        Some((answer.status, answer.text()))
     }
 
     /// The text of `/metrics`.
@@ -153,6 +163,11 @@ impl Bridge {
     /// `host:port` of the admin server.
     pub fn admin(&self) -> String {
         format!("127.0.0.1:{}", self.setup.admin)
+    }
+
+    /// `host:port` of the port it was told to listen on.
+    pub fn listen(&self) -> String {
+        format!("127.0.0.1:{}", self.setup.listen.expect("it was set up as listening"))
     }
 
     /// Its directory: resources, `stdout`, `stderr`, `state`.

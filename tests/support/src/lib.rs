@@ -9,15 +9,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub mod client;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod klr;
 pub mod python;
 pub mod random;
+pub mod s3;
 pub mod servers;
 pub mod sink;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+pub mod tls;
 
 /// The reference fixtures, read where they lie: `KLR_FIXTURES`, else `../shared/fixtures` beside the workspace.
 pub fn fixtures() -> Option<PathBuf> {

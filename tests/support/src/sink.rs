@@ -7,12 +7,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+
+use crate::tls::Identity;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -23,6 +27,8 @@ pub struct Request {
     pub method: Method,
     /// The request target.
     pub uri: Uri,
+    /// `HTTP/2.0`, where the client has prior knowledge.
+    pub version: Version,
     /// All headers.
     pub headers: HeaderMap,
     /// The whole body.
@@ -101,7 +107,7 @@ type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 
 /// A sink on a free port, HTTP/1.1 and h2c, on a thread and runtime of its own: it serves blocking and async tests alike.
 pub struct Sink {
-    /// `http://127.0.0.1:port`.
+    /// `http://127.0.0.1:port`, or `https`.
     pub uri: String,
     address: SocketAddr,
     state: Arc<State>,
@@ -110,9 +116,11 @@ pub struct Sink {
 
 struct State {
     script: Box<Script>,
+    tls: Option<TlsAcceptor>,
     keep: bool,
     kept: Mutex<Kept>,
     arrived: Condvar,
+    connections: AtomicUsize,
     in_flight: AtomicUsize,
     most_in_flight: AtomicUsize,
 }
@@ -131,27 +139,40 @@ struct Up {
 impl Sink {
     /// Records every request and answers what `script` says.
     pub fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        Self::with(true, script)
+        Self::with(true, None, script)
+    }
+
+    /// The same on https.
+    pub fn https(identity: &Identity, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with(true, Some(identity.acceptor.clone()), script)
     }
 
     /// Counts requests but keeps none: for long runs, where `script` notes what matters.
     pub fn forgetful(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        Self::with(false, script)
+        Self::with(false, None, script)
     }
 
-    fn with(keep: bool, script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    fn with(
+        keep: bool,
+        tls: Option<TlsAcceptor>,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let state = State {
             script: Box::new(script),
+            tls,
             keep,
             kept: Mutex::default(),
             arrived: Condvar::new(),
+            connections: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             most_in_flight: AtomicUsize::new(0),
         };
         // Not port 0: a port that must be free again after `down` is best taken where the kernel hands out none.
         let [port] = crate::servers::free_ports();
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut sink = Self { uri: format!("http://{address}"), address, state: Arc::new(state), up: None };
+        let mut sink =
+            Self { uri: format!("{scheme}://{address}"), address, state: Arc::new(state), up: None };
         sink.up();
         sink
     }
@@ -182,6 +203,11 @@ impl Sink {
     /// The requests so far, in order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.state.kept.lock().expect("no holder panics").requests.clone()
+    }
+
+    /// How many connections were opened.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::SeqCst)
     }
 
     /// The most requests that were unanswered at one time.
@@ -224,14 +250,27 @@ async fn accept(listener: &tokio::net::TcpListener, state: &Arc<State>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
         let _ = stream.set_nodelay(true);
+        state.connections.fetch_add(1, Ordering::SeqCst);
         let state = Arc::clone(state);
         tokio::spawn(async move {
-            let service = service_fn(|request| take(request, Arc::clone(&state)));
-            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            // An error here is a peer that left, or our own `cut`.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+            match &state.tls {
+                None => converse(stream, &state).await,
+                // One that does not come about is a client that does not trust us.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, &state).await;
+                    }
+                }
+            }
         });
     }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, state: &Arc<State>) {
+    let service = service_fn(|request| take(request, Arc::clone(state)));
+    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // An error here is a peer that left, or our own `cut`.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn take(request: http::Request<Incoming>, state: Arc<State>) -> Result<Response<Full<Bytes>>, Cut> {
@@ -259,6 +298,7 @@ impl State {
             index,
             method: head.method,
             uri: head.uri,
+            version: head.version,
             headers: head.headers,
             body,
             at: SystemTime::now(),

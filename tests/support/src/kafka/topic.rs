@@ -46,8 +46,10 @@ impl Topic {
         let name = format!("orders.eu-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let admin: AdminClient<_> = client(&kafka.bootstrap).create().expect("an admin client can be made");
         let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
         let created = runtime.block_on(admin.create_topics(&[topic], &AdminOptions::new()));
         assert!(created.as_ref().is_ok_and(|topics| topics.iter().all(Result::is_ok)), "{created:?}");
         let producer = client(&kafka.bootstrap)
@@ -67,7 +69,8 @@ impl Topic {
     /// The same, with the group it has by default.
     pub fn mapping_without_group(&self, lines: &[&str]) -> String {
         let servers = format!("[ '{}' ]", self.bootstrap);
-        let source = format!("selfManagedEventSource: {{ endpoints: {{ KAFKA_BOOTSTRAP_SERVERS: {servers} }} }}");
+        let source =
+            format!("selfManagedEventSource: {{ endpoints: {{ KAFKA_BOOTSTRAP_SERVERS: {servers} }} }}");
         self.resource(&[&[source.as_str()], lines].concat())
     }
 
@@ -80,7 +83,8 @@ impl Topic {
     }
 
     fn resource(&self, lines: &[&str]) -> String {
-        let head = "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: { name: orders }\nspec:\n";
+        let head =
+            "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: { name: orders }\nspec:\n";
         let topics = format!("topics: [ {} ]", self.name);
         let own = [topics.as_str(), "functionName: process-orders"];
         own.iter().chain(lines).fold(head.to_owned(), |text, line| text + "  " + line + "\n")
