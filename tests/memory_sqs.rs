@@ -1,0 +1,39 @@
+//! Promise: memory is bounded by configuration, not by the backlog. With 100,000 messages waiting in SQS, batches as large as
+//! they may be, and a slow sink, the bridge stays under 200 MB.
+
+#![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
+
+use std::time::Duration;
+
+use klr_test_support::eventually;
+use klr_test_support::klr::Setup;
+use klr_test_support::servers::ElasticMq;
+use klr_test_support::sink::{Answer, Sink};
+use klr_test_support::sqs::Queue;
+
+const KLR: &str = env!("CARGO_BIN_EXE_klr");
+const COUNT: usize = 100_000;
+const LIMIT: u64 = 200_000_000;
+
+#[test]
+fn a_backlog_and_a_slow_sink() {
+    let Some(server) = ElasticMq::start_with_heap("768m") else { return };
+    let [large, many] = ["large", "many"].map(|name| Queue::standard(&server.endpoint, name, 300));
+    for queue in [&large, &many] {
+        let body = "x".repeat(1000);
+        queue.send_all(&vec![body; COUNT / 2]);
+    }
+    let sink = Sink::forgetful(|_| Answer::status(200).after(Duration::from_secs(30)));
+    // One lane may fill a whole event (6 MB); ten at a time may have many lanes.
+    let mappings = large.mapping(&sink.uri, "batchSize: 10000\nmaximumBatchingWindowInSeconds: 300")
+        + &many.mapping(&sink.uri, "");
+    let bridge = Setup::run(KLR).resources("m.yaml", &mappings).start();
+
+    assert!(sink.wait_for(1, Duration::from_secs(30)));
+    let too_much = || bridge.peak_rss_bytes() > LIMIT;
+    assert!(!eventually(Duration::from_secs(20), too_much), "{} bytes", bridge.peak_rss_bytes());
+    let (large, many) = (large.counts(), many.counts());
+    assert!(large.hidden > 10_000, "the test is to weigh something: {large:?}");
+    assert!(large.visible + many.visible > COUNT / 4, "a backlog is left: {large:?}, {many:?}");
+    println!("{} bytes at most; {large:?}, {many:?}", bridge.peak_rss_bytes());
+}
