@@ -75,7 +75,7 @@ async fn collect(engine: &Arc<Engine>, lane: &mut Lane) -> Option<Piece> {
         let begun = Instant::now();
         match receive(engine, room.left(), wait, piece.is_empty()).await {
             Ok(records) if records.is_empty() => {
-                if piece.is_empty() && parks_after_nothing(engine) {
+                if piece.is_empty() && parks_after_nothing(engine, begun) {
                     return None;
                 }
             }
@@ -141,13 +141,17 @@ async fn receive(
 }
 
 /// One lane is enough to wait on an empty queue.
-fn parks_after_nothing(engine: &Engine) -> bool {
+fn parks_after_nothing(engine: &Engine, begun: Instant) -> bool {
     let mut lanes = engine.lanes();
-    lanes.empty += 1;
+    // Polls that ran side by side were one look at the queue.
+    if begun >= lanes.looked {
+        lanes.empty += 1;
+        lanes.looked = Instant::now();
+    }
     if lanes.outage.is_none() {
         engine.status.fine();
     }
-    if engine.settings.once && lanes.empty >= 2 {
+    if engine.settings.once && lanes.empty >= 2 && lanes.invoking == 0 {
         engine.stop.cancel();
         return true;
     }

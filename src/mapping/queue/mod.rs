@@ -63,8 +63,10 @@ struct Lanes {
     limit: Limit,
     /// How many probes in a row found the sink unreachable.
     outage: Option<u32>,
-    /// Long polls in a row that came back empty.
+    /// Long polls, one after the other, that came back empty.
     empty: u32,
+    /// When the last of them did.
+    looked: Instant,
     visibility: Duration,
     halted: Option<String>,
     /// `--once`: messages let go and not deleted since.
@@ -88,6 +90,7 @@ pub(super) async fn run(
         limit: Limit::new(settings.maximum_concurrency, settings.policy.report),
         outage: None,
         empty: 0,
+        looked: Instant::now(),
         visibility: NO_VISIBILITY,
         halted: None,
         left: HashSet::new(),
