@@ -1,6 +1,10 @@
 //! An HTTP sink: one POST a batch, over kept connections.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -54,6 +58,8 @@ pub struct Sink {
     client: Client,
     settings: Arc<Settings>,
     token: Option<PathBuf>,
+    /// Said once: every batch would say it again.
+    elsewhere: Arc<Once>,
 }
 
 impl Sink {
@@ -79,7 +85,7 @@ impl Sink {
         }
         let token = settings.audience.as_ref().map(|_| PathBuf::from(OIDC_TOKEN));
         let client = builder.build().map_err(Error::Client)?;
-        Ok(Self { client, settings: Arc::new(settings), token })
+        Ok(Self { client, settings: Arc::new(settings), token, elsewhere: Arc::new(Once::new()) })
     }
 
     /// Sends one event and says how it went, within `timeout`, answer included.
@@ -103,9 +109,25 @@ impl Sink {
     async fn read(&self, response: Response) -> Outcome {
         let (status, headers) = (response.status(), response.headers().clone());
         match bounded(response, status).await {
-            Ok(body) => classify(self.settings.ack_mode, status, &headers, body, Timestamp::now()),
+            Ok(body) => {
+                let outcome = classify(self.settings.ack_mode, status, &headers, body, Timestamp::now());
+                if outcome == Outcome::Elsewhere {
+                    self.warn_elsewhere();
+                }
+                outcome
+            }
             Err(error) => self.failed(&error),
         }
+    }
+
+    fn warn_elsewhere(&self) {
+        self.elsewhere.call_once(|| {
+            tracing::warn!(
+                sink = origin(&self.settings.uri),
+                "the sink takes events, and sends the function's answer elsewhere: whether it failed is not known here; \
+                 ackMode: accepted says that this is meant"
+            );
+        });
     }
 
     fn failed(&self, error: &reqwest::Error) -> Outcome {
