@@ -14,7 +14,11 @@ mod units;
 mod validate;
 mod wire;
 
-use std::process::ExitCode;
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -66,4 +70,9 @@ impl Cli {
             Verb::Shape(args) => shape::run(&args),
         }
     }
+}
+
+/// A line on stdout, for whoever still reads it: `println!` would panic once `head` has had enough.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use super::say;
 use crate::config::{self, Failure};
 
 /// What to check.
@@ -17,7 +18,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match config::load(&args.files) {
         Ok(_) => ExitCode::SUCCESS,
         Err(Failure::Invalid(problems)) => {
-            problems.iter().for_each(|problem| println!("{problem}"));
+            problems.iter().for_each(say);
             ExitCode::from(1)
         }
         Err(failure @ Failure::Unreadable(_)) => {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     run::{self, Signals},
+    say,
     wire::Wiring,
 };
 use crate::config::{self, Resources};
@@ -70,9 +71,9 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
     let resources = resources(folder, &broker.bootstrap(), &sink)?;
     let parts = run::wire(&wiring, &resources, Some(([127, 0, 0, 1], 0).into())).await?;
     let webhook = parts.receiver().context("the demo has a webhook")?;
-    println!("broker    {} (in this process)", broker.bootstrap());
-    println!("webhook   http://{webhook}/bucketnotifications/uploads");
-    println!("resources {}\n", folder.join("resources.yaml").display());
+    say(format_args!("broker    {} (in this process)", broker.bootstrap()));
+    say(format_args!("webhook   http://{webhook}/bucketnotifications/uploads"));
+    say(format_args!("resources {}\n", folder.join("resources.yaml").display()));
 
     let stop = CancellationToken::new();
     let ended = stop.clone();
@@ -82,9 +83,9 @@ async fn play(args: &Args, folder: &Path) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     feed(args.records, &broker, &format!("http://{webhook}/bucketnotifications/uploads")).await?;
     let complete = tokio::time::timeout(PATIENCE, arrived(&seen, args.records)).await.is_ok();
-    println!("\n{}", totals(&seen, begun.elapsed()));
+    say(format_args!("\n{}", totals(&seen, begun.elapsed())));
     if args.keep {
-        println!("still running: Ctrl-C ends it");
+        say("still running: Ctrl-C ends it");
         std::future::pending::<()>().await;
     }
     stop.cancel();
@@ -109,11 +110,11 @@ async fn function(wiring: &mut Wiring, folder: &Path) -> anyhow::Result<()> {
         ..klr_host::Settings::default()
     };
     match wiring.host("shop", with(Vec::new())).await {
-        Ok(()) => println!("function  function.handler under awslambdaric, unmodified"),
+        Ok(()) => say("function  function.handler under awslambdaric, unmodified"),
         Err(_) => {
             wiring.host("shop", with(vec![python, "bootstrap.py".into()])).await?;
-            println!(
-                "function  function.handler under a bootstrap of its own (pip install awslambdaric for AWS's)"
+            say(
+                "function  function.handler under a bootstrap of its own (pip install awslambdaric for AWS's)",
             );
         }
     }

@@ -16,6 +16,8 @@ use axum::{
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::cli::say;
+
 /// What went by.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -69,7 +71,8 @@ impl Witness {
         let mut event: Value = serde_json::from_slice(body).unwrap_or_default();
         let (records, objects) = counts(&event);
         let what = if records > 0 { format!("{records} records") } else { format!("{objects} object") };
-        println!("{source}\n  {kind}  id {id}  {what}\n  → {status}  {}", String::from_utf8_lossy(reply));
+        let reply = String::from_utf8_lossy(reply);
+        say(format_args!("{source}\n  {kind}  id {id}  {what}\n  → {status}  {reply}"));
         let seen = &self.seen;
         let first = match records > 0 {
             true => seen.kafka_records.fetch_add(records, Ordering::Relaxed) == 0,
@@ -78,7 +81,8 @@ impl Witness {
         if first {
             shorten(&mut event);
             let pretty = serde_json::to_string_pretty(&event).unwrap_or_default();
-            println!("  the event, as the function sees it (one record of each list):\n{}", indent(&pretty));
+            let pretty = indent(&pretty);
+            say(format_args!("  the event, as the function sees it (one record of each list):\n{pretty}"));
         }
         seen.deliveries.fetch_add(1, Ordering::Relaxed);
         seen.failed.fetch_add(u64::from(!status.is_success()), Ordering::Relaxed);
