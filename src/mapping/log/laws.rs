@@ -361,3 +361,30 @@ fn the_laws_hold_over_seeded_schedules() {
         assert!(outcome.is_ok(), "seed {seed}");
     }
 }
+
+/// A retry holds the partitions whose records it repeats, and no other of its batch.
+#[test]
+fn a_partition_that_is_done_does_not_wait_for_anothers_retry() {
+    let mut world = World::new(0);
+    world.log.settings.batch_size = 4;
+    let partitions = [0, 1].map(|index| Partition { index, epoch: 1 });
+    let record = |partition, offset| {
+        let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
+        let at = Timestamp::from_second(BORN).unwrap();
+        Arrival::Record(Record { json: Ok(Bytes::from_static(b"1")), place, at })
+    };
+    let mut out = Vec::new();
+    let mut arrivals: Vec<_> = partitions.map(Arrival::Gained).into();
+    arrivals.extend((0..2).flat_map(|offset| partitions.map(|partition| record(partition, offset))));
+    world.log.step(Input::Arrived(arrivals), world.now, &mut out);
+    let Some(Action::Invoke(flight, batch)) = out.pop() else { panic!("{out:?}") };
+    assert_eq!(batch.len(), 4, "both partitions");
+    let failed = batch.iter().position(|record| place(record) == (partitions[0], 1)).unwrap();
+    world.log.step(Input::Answered(flight, Judged::Partial(vec![failed])), world.now, &mut out);
+    let more = (0..2).flat_map(|n| partitions.map(|partition| record(partition, 2 + n)));
+    let more = more.chain([record(partitions[1], 4), record(partitions[1], 5)]).collect();
+    world.log.step(Input::Arrived(more), world.now, &mut out);
+    let Some(Action::Invoke(_, batch)) = out.pop() else { panic!("{out:?}") };
+    let places: Vec<_> = batch.iter().map(place).collect();
+    assert_eq!(places, [2, 3, 4, 5].map(|offset| (partitions[1], offset)));
+}
