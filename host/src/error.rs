@@ -55,6 +55,6 @@ pub enum Error {
         got: String,
     },
     /// The invocation port.
-    #[error("cannot listen: {0}")]
+    #[error("cannot listen")]
     Listen(#[source] io::Error),
 }

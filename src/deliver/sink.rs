@@ -45,10 +45,10 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The CA certificates.
-    #[error("the sink's CA certificates are not PEM certificates: {0}")]
+    #[error("the sink's CA certificates are not PEM certificates")]
     CaCerts(#[source] reqwest::Error),
     /// The client.
-    #[error("cannot set up an HTTP client for the sink: {0}")]
+    #[error("cannot set up an HTTP client for the sink")]
     Client(#[source] reqwest::Error),
 }
 

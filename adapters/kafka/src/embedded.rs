@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The broker is not to be had, or does not take a record.
 #[derive(Debug, thiserror::Error)]
-#[error("the embedded broker: {0}")]
+#[error("the embedded broker")]
 pub struct EmbeddedError(#[from] rdkafka::error::KafkaError);
 
 /// A broker that lives as long as this value.

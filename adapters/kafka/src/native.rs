@@ -80,7 +80,7 @@ pub struct Message {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not JSON, or a member of the wrong type.
-    #[error("expected one Kafka message as a JSON object: {0}")]
+    #[error("expected one Kafka message as a JSON object")]
     Json(#[from] serde_json::Error),
     /// A member that does not hold what it should.
     #[error("{0}: expected {1}")]

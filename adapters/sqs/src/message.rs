@@ -47,7 +47,7 @@ pub enum Content {
 
 /// A line is no message of `aws sqs receive-message --output json`.
 #[derive(Debug, thiserror::Error)]
-#[error("expected an element of Messages[] as `aws sqs receive-message --output json` prints it: {0}")]
+#[error("expected an element of Messages[] as `aws sqs receive-message --output json` prints it")]
 pub struct NotAMessage(#[from] serde_json::Error);
 
 /// The order of AWS's recordings. The API's answer is a map, whose order is lost before we see it.
