@@ -1,5 +1,8 @@
 //! Performs what the log's state machine says. The only part of a log mapping that waits.
 
+#[cfg(test)]
+mod simulation;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::future::{BoxFuture, FutureExt};
@@ -48,7 +51,10 @@ struct Drive {
     /// No read before then: the last one failed.
     quiet_until: Instant,
     errors: u32,
+    /// We had partitions.
     gained: bool,
+    /// Some were lost since we were last dealt any: what was lost before its end has to come again, here or elsewhere.
+    lost: bool,
     given_up: u64,
     halted: Option<String>,
 }
@@ -85,12 +91,15 @@ pub(super) async fn run(
         quiet_until: now,
         errors: 0,
         gained: false,
+        lost: false,
         given_up: 0,
         halted: None,
     };
     drive.flow(&stop).await;
+    // Draining lets go of what is held, and of the reason with it.
+    let held = drive.log.problem().map(str::to_owned);
     drive.drain().await;
-    drive.ending()
+    drive.ending(held)
 }
 
 impl Drive {
@@ -154,19 +163,17 @@ impl Drive {
 
     fn exhausted(&self) -> bool {
         let finished = self.tasks.is_empty() && self.checkpoint.is_none() && self.log.is_empty();
-        self.settings.once && self.gained && (finished || self.log.is_stuck())
+        self.settings.once && self.gained && !self.lost && (finished || self.log.is_stuck())
     }
 
-    fn ending(&mut self) -> Ending {
-        match self.halted.take() {
-            Some(why) => Ending::Halted(why),
-            None if self.given_up > 0 => {
-                Ending::LeftBehind(format!("{} records were given up", self.given_up))
-            }
-            None if self.settings.once && self.log.problem().is_some() => {
-                Ending::LeftBehind(self.log.problem().unwrap_or_default().to_owned())
-            }
-            None => Ending::Settled,
+    /// What was given up or is held is news only to who waits for the end (`--once`).
+    fn ending(self, held: Option<String>) -> Ending {
+        match (self.halted, held) {
+            (Some(why), _) => Ending::Halted(why),
+            _ if !self.settings.once => Ending::Settled,
+            _ if self.given_up > 0 => Ending::LeftBehind(format!("{} records were given up", self.given_up)),
+            (None, Some(held)) => Ending::LeftBehind(held),
+            (None, None) => Ending::Settled,
         }
     }
 
@@ -189,7 +196,14 @@ impl Drive {
         };
         self.errors = 0;
         self.status.reached();
-        self.gained |= arrivals.iter().any(|arrival| matches!(arrival, Arrival::Gained(_)));
+        self.lost &= !arrivals.is_empty();
+        for arrival in &arrivals {
+            match arrival {
+                Arrival::Gained(_) => (self.gained, self.lost) = (true, false),
+                Arrival::Lost(_) => self.lost = true,
+                _ => {}
+            }
+        }
         let records = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Record(_))).count();
         self.status.figures.polled.inc_by(records as u64);
         self.step(Input::Arrived(arrivals));

@@ -147,9 +147,13 @@ impl Log {
             Next::Split(wait) => self.split(number, now.instant + wait),
             Next::Again(tries, wait) => self.again(number, tries, now.instant + wait),
             Next::Discard(why) => self.discard(number, why, out),
-            Next::Halt => out.push(Action::Halt(
-                "ReportBatchItemFailures needs the function's answer, and the sink sends it elsewhere",
-            )),
+            Next::Halt => {
+                // Not in back-off: that would be over at once, and the batch invoked with a second time.
+                flight.phase = Phase::Held;
+                out.push(Action::Halt(
+                    "ReportBatchItemFailures needs the function's answer, and the sink sends it elsewhere",
+                ));
+            }
         }
         self.land(number, now, out);
     }

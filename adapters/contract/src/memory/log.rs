@@ -38,6 +38,8 @@ struct State {
 struct Member {
     ownership: VecDeque<Arrival>,
     trouble: VecDeque<Error>,
+    /// It joined and got nothing, and was not told yet.
+    idle: bool,
     /// Which partition has the first word next time.
     turn: usize,
 }
@@ -79,6 +81,9 @@ impl Topic {
         let member = state.joined;
         state.members.insert(member, Member::default());
         state.deal();
+        if let Some(member) = state.members.get_mut(&member) {
+            member.idle = member.ownership.is_empty();
+        }
         drop(state);
         self.0.changed.notify_waiters();
         Log { topic: self.clone(), member }
@@ -223,7 +228,8 @@ impl State {
         lane.owner.as_ref().is_some_and(|owner| owner.epoch == partition.epoch).then_some(lane)
     }
 
-    fn take(&mut self, id: u64, want: usize) -> Result<Vec<Arrival>, Error> {
+    /// `None`: nothing to say yet.
+    fn take(&mut self, id: u64, want: usize) -> Result<Option<Vec<Arrival>>, Error> {
         let Some(member) = self.members.get_mut(&id) else {
             return Err(Error::stop("memory-closed", "the log was closed: nothing can be read from it"));
         };
@@ -232,16 +238,16 @@ impl State {
         if let Some(error) = member.trouble.pop_front_if(|_| out.is_empty()) {
             return Err(error);
         }
-        if want == 0 {
-            return Ok(out);
+        let idle = std::mem::take(&mut member.idle);
+        if want > 0 {
+            member.turn += 1;
+            let mut left = want;
+            for step in 0..self.partitions.len() {
+                let index = (turn + step) % self.partitions.len();
+                self.partitions[index].read(index as u32, id, &mut left, &mut out);
+            }
         }
-        member.turn += 1;
-        let mut left = want;
-        for step in 0..self.partitions.len() {
-            let index = (turn + step) % self.partitions.len();
-            self.partitions[index].read(index as u32, id, &mut left, &mut out);
-        }
-        Ok(out)
+        Ok((idle || !out.is_empty()).then_some(out))
     }
 }
 
@@ -291,8 +297,7 @@ impl crate::Log for Log {
             tokio::pin!(changed);
             // Enabled before looking, or a change in between would not wake us.
             changed.as_mut().enable();
-            let out = self.topic.state().take(self.member, want)?;
-            if !out.is_empty() {
+            if let Some(out) = self.topic.state().take(self.member, want)? {
                 return Ok(out);
             }
             changed.await;

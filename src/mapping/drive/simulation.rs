@@ -1,0 +1,185 @@
+//! A log mapping against a log in memory and a scripted function, on paused time.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use klr_contract::memory::log::Topic;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    deliver::Outcome,
+    mapping::{Policy, buffer::Buffer},
+    metrics::Metrics,
+};
+
+/// `[fragment,…]`
+struct Brackets;
+
+impl Shape for Brackets {
+    fn frame(&self) -> usize {
+        1
+    }
+
+    fn opening(&self, _: &Record) -> usize {
+        0
+    }
+
+    fn event(&self, batch: &[Record]) -> Bytes {
+        let fragments: Vec<&[u8]> = batch.iter().map(|record| &**record.json.as_ref().unwrap()).collect();
+        [b"[".as_slice(), &fragments.join(&b','), b"]"].concat().into()
+    }
+
+    fn locate(&self, _: &Value, _: &[Record]) -> Vec<usize> {
+        Vec::new()
+    }
+}
+
+type Script = dyn Fn(&[Record]) -> Outcome + Send + Sync;
+
+/// The function: answers as its script says, and counts.
+struct Function {
+    script: Box<Script>,
+    calls: Mutex<usize>,
+}
+
+#[async_trait]
+impl Invoker for Function {
+    async fn invoke(&self, batch: &[Record], _: Duration) -> Outcome {
+        *self.calls.lock().unwrap() += 1;
+        (self.script)(batch)
+    }
+}
+
+struct World {
+    topic: Topic,
+    function: Arc<Function>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    running: tokio::task::JoinHandle<Ending>,
+}
+
+fn settings() -> Settings {
+    Settings {
+        batch_size: 10,
+        window: Duration::ZERO,
+        budget: 6_291_456,
+        policy: Policy::default(),
+        maximum_concurrency: None,
+        timeout: None,
+        drain: Duration::from_secs(25),
+        once: false,
+    }
+}
+
+fn topic(records: usize) -> Topic {
+    let topic = Topic::new(1);
+    (0..records).for_each(|n| drop(topic.append(0, &n.to_string())));
+    topic
+}
+
+fn done() -> Outcome {
+    Outcome::Done(Bytes::new())
+}
+
+impl World {
+    fn run(
+        topic: Topic,
+        settings: Settings,
+        script: impl Fn(&[Record]) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        let function = Arc::new(Function { script: Box::new(script), calls: Mutex::default() });
+        let status = Arc::new(Status::new("m", Metrics::default().of("m")));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(
+            settings,
+            Box::new(topic.join()),
+            Arc::new(Brackets),
+            function.clone(),
+            Arc::clone(&status),
+            Buffer::new(64 << 20).usage(),
+            stop.clone(),
+        ));
+        Self { topic, function, status, stop, running }
+    }
+
+    async fn seconds(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    async fn stop(self) -> Ending {
+        self.stop.cancel();
+        self.running.await.unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_tells_of_a_record_that_is_held() {
+    let topic = topic(3);
+    topic.seal(0);
+    let world = World::run(topic, Settings { budget: 10, once: true, ..settings() }, |_| done());
+    assert!(matches!(world.running.await.unwrap(), Ending::LeftBehind(why) if why.contains("holds")));
+    assert_eq!(world.topic.committed(0), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_given_up_long_ago_do_not_make_a_stop_a_failure() {
+    let policy = Policy { retries: Some(0), ..Policy::default() };
+    let given_up = |once| {
+        let topic = topic(3);
+        topic.seal(0);
+        World::run(topic, Settings { policy: policy.clone(), once, ..settings() }, |_| Outcome::FunctionError)
+    };
+    let world = given_up(false);
+    world.seconds(5).await;
+    assert_eq!(world.topic.committed(0), 3);
+    assert_eq!(world.stop().await, Ending::Settled);
+    assert!(matches!(given_up(true).running.await.unwrap(), Ending::LeftBehind(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_waits_for_a_partition_that_was_lost_before_its_end() {
+    let topic = Topic::new(3);
+    let (first, second) = (topic.join(), topic.join());
+    topic.append(2, "x");
+    (0..3).for_each(|partition| topic.seal(partition));
+    let up = Arc::new(AtomicBool::new(false));
+    let sink = Arc::clone(&up);
+    let world = World::run(topic, Settings { once: true, ..settings() }, move |_| {
+        if sink.load(Ordering::Relaxed) { done() } else { Outcome::Unreachable("x".into()) }
+    });
+    // One for each; then, of two, the second one's is ours, and it does not let it go.
+    (0..3).for_each(|partition| world.topic.lose(partition));
+    world.seconds(1).await;
+    drop(first);
+    world.topic.lose(2);
+    up.store(true, Ordering::Relaxed);
+    world.seconds(60).await;
+    assert!(!world.running.is_finished());
+    drop(second);
+    assert_eq!(world.running.await.unwrap(), Ending::Settled);
+    assert_eq!(world.topic.committed(2), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mapping_that_halts_does_not_invoke_again() {
+    let policy = Policy { report: true, ..Policy::default() };
+    let world = World::run(topic(3), Settings { policy, ..settings() }, |_| Outcome::Elsewhere);
+    assert!(matches!(world.running.await.unwrap(), Ending::Halted(_)));
+    assert_eq!(*world.function.calls.lock().unwrap(), 1);
+    assert_eq!(world.topic.committed(0), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_without_a_partition_is_ready() {
+    let topic = topic(3);
+    let _first = topic.join();
+    let world = World::run(topic, settings(), |_| done());
+    world.seconds(1).await;
+    assert!(world.status.is_ready());
+    assert_eq!(world.stop().await, Ending::Settled);
+}
