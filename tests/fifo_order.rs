@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use klr_test_support::eventually;
 use klr_test_support::klr::Setup;
+use klr_test_support::random::Random;
 use klr_test_support::servers::{ElasticMq, Moto};
 use klr_test_support::sink::{Answer, Request, Sink};
 use klr_test_support::sqs::{self, Counts, Queue};
@@ -22,17 +23,13 @@ const VISIBILITY: u32 = 2;
 /// What a function has seen of the groups.
 #[derive(Default)]
 struct Groups {
+    random: Random,
     /// How many messages of a group have succeeded.
     done: HashMap<String, usize>,
     /// When the answer to a group's last batch was due.
     until: HashMap<String, Instant>,
     /// Of all that is promised, what was broken.
     broken: Vec<String>,
-}
-
-/// A throw of dice that is the same in every run for the same delivery.
-fn dice(request: &Request) -> u64 {
-    (request.index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
 }
 
 fn number(record: &Value) -> usize {
@@ -43,19 +40,19 @@ impl Groups {
     /// A function that fails now and then: the whole batch, or from some message of a group on (as a function that keeps
     /// order has to: stop at the first failure, list it and what follows).
     fn deliver(&mut self, request: &Request) -> Answer {
-        let delay = Duration::from_millis(20 + dice(request) % 60);
+        let delay = Duration::from_millis(20 + self.random.below(60));
         let due = Instant::now() + delay;
         let records = sqs::records(request);
         let mut by_group: HashMap<String, Vec<&Value>> = HashMap::new();
         for record in &records {
             by_group.entry(sqs::text(record, "attributes.MessageGroupId")).or_default().push(record);
         }
-        let whole_batch_fails = dice(request) % 5 == 0;
+        let whole_batch_fails = self.random.below(5) == 0;
         let mut failed = Vec::new();
         for (group, members) in by_group {
             self.check(&group, &members);
             self.until.insert(group.clone(), due);
-            let good = if dice(request) % 3 == 0 { members.len() / 2 } else { members.len() };
+            let good = if self.random.below(3) == 0 { members.len() / 2 } else { members.len() };
             failed.extend_from_slice(&members[good..]);
             if !whole_batch_fails {
                 *self.done.entry(group).or_default() += good;
