@@ -13,6 +13,9 @@ const BYTES: usize = 4 << 20;
 const RECORDS: usize = 10_000;
 /// The same trouble is told at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long the engine is to leave us alone after trouble. Its own back-off grows to a minute, and nothing here waits to be
+/// asked: when the brokers are back, records and a rebalance that wants an answer lie here until then.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The meeting point. One reader (the engine), one writer (the thread).
 #[derive(Default)]
@@ -35,6 +38,8 @@ struct Inner {
     live: Vec<Partition>,
     trouble: Option<Error>,
     told: Option<(&'static str, Instant)>,
+    /// The group has nothing (more) for us, and the engine was not told yet.
+    reached: bool,
     closed: bool,
 }
 
@@ -77,6 +82,12 @@ impl Inbox {
         inner.live.push(partition);
         inner.ownership.push_back(Arrival::Gained(partition));
         drop(inner);
+        self.ready.notify_one();
+    }
+
+    /// We are a member, and were given nothing (more).
+    pub(crate) fn reached(&self) {
+        self.lock().reached = true;
         self.ready.notify_one();
     }
 
@@ -139,7 +150,7 @@ impl Inner {
         if want > 0 {
             self.take_records(want, &mut out);
         }
-        if !out.is_empty() {
+        if !out.is_empty() || std::mem::take(&mut self.reached) {
             return Ok(Some(out));
         }
         if self.closed {
@@ -152,7 +163,7 @@ impl Inner {
             Some(error) if error.kind() == Kind::Stop => Err(error.clone()),
             Some(error) => {
                 self.told = Some((error.code(), Instant::now()));
-                Err(self.trouble.take().expect("it was there a line ago"))
+                Err(self.trouble.take().expect("it was there a line ago").after(AGAIN))
             }
             None => Ok(None),
         }
@@ -268,6 +279,21 @@ mod tests {
         assert_eq!(back.len(), 1);
         inbox.close();
         assert!(inbox.push(back, Duration::from_secs(60)).is_ok(), "no one waits for a reader that is gone");
+    }
+
+    #[tokio::test]
+    async fn a_member_without_a_partition_has_reached_its_group() {
+        let inbox = Inbox::default();
+        inbox.reached();
+        assert!(inbox.next(9).await.unwrap().is_empty());
+        assert!(tokio::time::timeout(Duration::from_millis(10), inbox.next(9)).await.is_err(), "told once");
+    }
+
+    #[tokio::test]
+    async fn after_trouble_the_engine_comes_back_soon() {
+        let inbox = Inbox::default();
+        inbox.trouble(Error::retry("a", "a"));
+        assert_eq!(inbox.next(1).await.unwrap_err().kind(), Kind::Retry { after: Some(AGAIN) });
     }
 
     #[tokio::test]

@@ -52,9 +52,12 @@ impl Context {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &[i32]) -> KafkaResult<()> {
         let topic = &self.shared.config.topic;
-        // A cooperative rebalance that changes nothing for us. (Nothing may be asked about no partition.)
+        // More members than partitions, or a rebalance that changes nothing for us. (Nothing may be asked about no partition.)
         if partitions.is_empty() {
-            return take(consumer, &TopicPartitionList::new());
+            take(consumer, &TopicPartitionList::new())?;
+            self.shared.well();
+            self.shared.inbox.reached();
+            return Ok(());
         }
         let spans = match self.spans(consumer, partitions) {
             Ok(spans) => spans,

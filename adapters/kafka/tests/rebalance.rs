@@ -49,6 +49,18 @@ async fn what_was_done_moves_with_the_partition() {
     scene.expect_committed(&[(moved.index as i32, 10), (1 - moved.index as i32, 0)]).await;
 }
 
+/// A replica more than there are partitions has reached its source too, or it would never be ready.
+#[tokio::test]
+async fn a_member_without_a_partition_hears_that_it_is_one() {
+    let Some(kafka) = common::kafka().await else { return };
+    let scene = Scene::new(&kafka.bootstrap, 1).await;
+    let first = Source::open(scene.config()).unwrap();
+    read_until(&first, |all| gained(all) == 1).await;
+    let second = Source::open(scene.config()).unwrap();
+    let heard = timeout(PATIENCE, second.next(100)).await.expect("it hears something").unwrap();
+    assert!(heard.is_empty(), "{heard:?}");
+}
+
 /// An engine that does not let go does not hold the group for ever: after the drain timeout what it had checkpointed is
 /// committed, and it hears that the rest is lost.
 #[tokio::test]
