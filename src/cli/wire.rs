@@ -90,6 +90,12 @@ impl Wiring {
         Some(self.functions.get(name)?.host.address())
     }
 
+    /// Whether a function has started and initialised.
+    #[cfg(all(feature = "kafka", feature = "s3"))]
+    pub fn ready(&self, name: &str) -> bool {
+        self.functions.get(name).is_some_and(|function| function.host.ready())
+    }
+
     /// Ends the functions, after nobody calls them any more.
     pub async fn stop_functions(self) {
         let stops = self.functions.into_values().map(|function| function.host.stop(self.drain));

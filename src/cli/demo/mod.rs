@@ -109,15 +109,14 @@ async fn function(wiring: &mut Wiring, folder: &Path) -> anyhow::Result<()> {
         logs: klr_host::Logs::Traced("shop".into()),
         ..klr_host::Settings::default()
     };
-    match wiring.host("shop", with(Vec::new())).await {
-        Ok(()) => say("function  function.handler under awslambdaric, unmodified"),
-        Err(_) => {
-            wiring.host("shop", with(vec![python, "bootstrap.py".into()])).await?;
-            say(
-                "function  function.handler under a bootstrap of its own (pip install awslambdaric for AWS's)",
-            );
-        }
+    if wiring.host("shop", with(Vec::new())).await.is_ok() && wiring.ready("shop") {
+        say("function  function.handler under awslambdaric, unmodified");
+        return Ok(());
     }
+    wiring.host("shop", with(vec![python.clone(), "bootstrap.py".into()])).await?;
+    // A host serves a function that failed to start, too: its callers are told.
+    anyhow::ensure!(wiring.ready("shop"), "{python} does not start; KLR_PYTHON may name another");
+    say("function  function.handler under a bootstrap of its own (pip install awslambdaric for AWS's)");
     Ok(())
 }
 
