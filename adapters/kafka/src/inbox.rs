@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use klr_contract::{Arrival, Error, Kind, Partition, Place};
 use tokio::sync::Notify;
 
+use crate::error::UNREACHABLE;
+
 /// Bytes of fragments held before the thread has to wait. One chunk may go over it.
 const BYTES: usize = 4 << 20;
 /// The same for small records.
@@ -38,7 +40,7 @@ struct Inner {
     live: Vec<Partition>,
     trouble: Option<Error>,
     told: Option<(&'static str, Instant)>,
-    /// The group has nothing (more) for us, and the engine was not told yet.
+    /// The group has nothing (more) for us, or the brokers are back, and the engine was not told yet.
     reached: bool,
     closed: bool,
 }
@@ -89,6 +91,16 @@ impl Inbox {
     pub(crate) fn reached(&self) {
         self.lock().reached = true;
         self.ready.notify_one();
+    }
+
+    /// A broker answers: that none does is over, and an engine that has nothing to read hears of it.
+    pub(crate) fn answered(&self) {
+        let mut inner = self.lock();
+        if inner.told.take_if(|(code, _)| *code == UNREACHABLE).is_some() {
+            inner.trouble.take_if(|trouble| trouble.code() == UNREACHABLE);
+            inner.reached = true;
+            self.ready.notify_one();
+        }
     }
 
     /// A partition is to be let go or gone (`how`): nothing more of it is handed over. False if the engine never heard of
@@ -287,6 +299,18 @@ mod tests {
         inbox.reached();
         assert!(inbox.next(9).await.unwrap().is_empty());
         assert!(tokio::time::timeout(Duration::from_millis(10), inbox.next(9)).await.is_err(), "told once");
+    }
+
+    #[tokio::test]
+    async fn an_engine_with_nothing_to_read_hears_that_brokers_are_back() {
+        let inbox = Inbox::default();
+        inbox.answered();
+        inbox.trouble(Error::retry(UNREACHABLE, "nobody"));
+        inbox.next(1).await.unwrap_err();
+        inbox.answered();
+        assert!(inbox.next(1).await.unwrap().is_empty());
+        inbox.answered();
+        assert!(tokio::time::timeout(Duration::from_millis(10), inbox.next(1)).await.is_err(), "told once");
     }
 
     #[tokio::test]

@@ -76,6 +76,11 @@ impl Ledger {
         self.lock().owned.iter().map(of).collect()
     }
 
+    /// Whether nothing is owned.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().owned.is_empty()
+    }
+
     /// Those of `indexes` that are owned.
     pub(crate) fn owned_of(&self, indexes: &[u32]) -> Vec<Partition> {
         let owned = self.owned().into_iter().map(|(partition, ..)| partition);

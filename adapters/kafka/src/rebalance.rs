@@ -249,6 +249,10 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         let Ok(mut statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        // Who owns nothing hears of the next rebalance.
+        if statistics.brokers.values().any(BrokerStatistics::answers) && !self.shared.ledger.is_empty() {
+            self.shared.inbox.answered();
+        }
         let Some(topic) = statistics.topics.remove(&self.shared.config.topic) else { return };
         // Negative: not known yet; partition -1 is librdkafka's own.
         let known = topic.partitions.values().filter(|p| p.partition >= 0 && p.hi_offset >= 0);
@@ -267,7 +271,21 @@ fn end_of_partition(reason: &str) -> Option<i64> {
 /// The little we read of librdkafka's statistics.
 #[derive(Deserialize)]
 struct Statistics {
+    brokers: BTreeMap<String, BrokerStatistics>,
     topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    nodeid: i32,
+    state: String,
+}
+
+impl BrokerStatistics {
+    /// (-1 is the node of a bootstrap address.)
+    fn answers(&self) -> bool {
+        self.nodeid >= 0 && self.state == "UP"
+    }
 }
 
 #[derive(Deserialize)]

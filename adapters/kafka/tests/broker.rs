@@ -28,20 +28,29 @@ async fn a_crash_of_the_broker_loses_nothing() {
     let checkpoint = tokio::spawn(async move { its.checkpoint(&[at]).await });
     let error =
         timeout(PATIENCE, log.next(10)).await.expect("told that nobody answers").expect_err("no records");
-    assert_eq!(error.kind(), Kind::Retry { after: None }, "{error}");
+    assert!(matches!(error.kind(), Kind::Retry { .. }), "{error}");
     let _kafka = tokio::task::spawn_blocking(move || {
         kafka.start_again();
         kafka
     })
     .await
     .unwrap();
+    // Before there is anything to read: else a topic that is quiet would be a problem for ever.
+    let back = async {
+        loop {
+            if let Ok(heard) = log.next(0).await {
+                break heard;
+            }
+        }
+    };
+    let heard = timeout(PATIENCE, back).await.expect("told that somebody answers again");
     scene.send(0, "20").await;
     let arrivals = read_until(&*log, |all| {
         records(all).iter().any(|record| values(std::slice::from_ref(record)) == ["20"])
     });
     let arrivals = arrivals.await;
     // The group may have found itself anew, then what was not done comes again.
-    let gained = arrivals.iter().any(|arrival| matches!(arrival, Arrival::Gained(_)));
+    let gained = heard.iter().chain(&arrivals).any(|arrival| matches!(arrival, Arrival::Gained(_)));
     timeout(PATIENCE, checkpoint).await.expect("made when the broker is back").unwrap().unwrap();
     if !gained {
         assert_eq!(values(&records(&arrivals)), ["20"]);

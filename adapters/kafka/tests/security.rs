@@ -84,7 +84,7 @@ async fn a_wrong_password_is_told_and_tried_again() {
         let sasl = Sasl { password: "s3cret-and-wrong".to_owned(), ..sasl(kafka, mechanism) };
         let security = Security { tls: Some(tls(kafka)), sasl: Some(sasl) };
         let error = refused(kafka, &kafka.sasl_bootstrap, security, "kafka.authentication").await;
-        assert_eq!(error.kind(), Kind::Retry { after: None });
+        assert!(matches!(error.kind(), Kind::Retry { .. }));
         assert!(error.to_string().starts_with("SASL authentication failed"), "{error}");
         assert!(!error.to_string().contains("s3cret"), "{error}");
     }
@@ -119,7 +119,7 @@ async fn a_certificate_that_is_none_stops() {
 async fn nobody_there_is_told() {
     let Some(kafka) = common::kafka().await else { return };
     let error = refused(kafka, "127.0.0.1:1", Security::default(), "kafka.unreachable").await;
-    assert_eq!(error.kind(), Kind::Retry { after: None });
+    assert!(matches!(error.kind(), Kind::Retry { .. }));
     assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
 }
 

@@ -132,7 +132,8 @@ async fn a_missing_topic_is_waited_for() {
     let log = Source::open(scene.config()).unwrap();
     for _ in 0..2 {
         let error = timeout(PATIENCE, log.next(1)).await.unwrap().unwrap_err();
-        assert_eq!((error.code(), error.kind()), ("kafka.topic", Kind::Retry { after: None }), "{error}");
+        assert_eq!(error.code(), "kafka.topic", "{error}");
+        assert!(matches!(error.kind(), Kind::Retry { .. }), "{error}");
         assert!(error.to_string().contains(&scene.topic), "{error}");
     }
     scene.create(1, &[]).await;
