@@ -96,6 +96,9 @@ pub(super) async fn run(
         halted: None,
     };
     drive.flow(&stop).await;
+    if let Some(why) = &drive.halted {
+        drive.status.halted(why);
+    }
     // Draining lets go of what is held, and of the reason with it.
     let held = drive.log.problem().map(str::to_owned);
     drive.drain().await;

@@ -1,7 +1,7 @@
 //! What a mapping says of itself: AWS's `LastProcessingResult`, whether it has reached its source, and its figures.
 
 use std::sync::{
-    Mutex,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -26,13 +26,20 @@ pub struct Status {
     /// Its figures.
     pub figures: Figures,
     ready: AtomicBool,
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Problem>,
+}
+
+#[derive(Debug, Default)]
+struct Problem {
+    what: Option<String>,
+    /// Nothing that still comes in makes it fine.
+    lasts: bool,
 }
 
 impl Status {
     /// Nothing has happened yet.
     pub fn new(name: impl Into<String>, figures: Figures) -> Self {
-        Self { name: name.into(), figures, ready: AtomicBool::new(false), problem: Mutex::new(None) }
+        Self { name: name.into(), figures, ready: AtomicBool::new(false), problem: Mutex::default() }
     }
 
     /// The source has answered.
@@ -47,12 +54,23 @@ impl Status {
 
     /// Something is wrong that a person should know of. Logged when it is news.
     pub fn problem(&self, what: impl std::fmt::Display) {
-        let what = what.to_string();
-        let mut problem = self.problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if problem.as_deref() != Some(what.as_str()) {
-            tracing::warn!(mapping = self.name, "PROBLEM: {what}");
-            *problem = Some(what);
+        self.tell(what.to_string(), false);
+    }
+
+    /// The mapping cannot go on. A poll that was on its way, and succeeds, does not change that.
+    pub fn halted(&self, why: impl std::fmt::Display) {
+        self.tell(why.to_string(), true);
+    }
+
+    fn tell(&self, what: String, lasts: bool) {
+        let mut problem = self.lock();
+        if problem.lasts {
+            return;
         }
+        if problem.what.as_deref() != Some(what.as_str()) {
+            tracing::warn!(mapping = self.name, "PROBLEM: {what}");
+        }
+        *problem = Problem { what: Some(what), lasts };
         self.figures.problem.set(1);
     }
 
@@ -61,8 +79,11 @@ impl Status {
         if self.figures.problem.get() == 0 {
             return;
         }
-        let mut problem = self.problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if problem.take().is_some() {
+        let mut problem = self.lock();
+        if problem.lasts {
+            return;
+        }
+        if problem.what.take().is_some() {
             tracing::info!(mapping = self.name, "OK");
         }
         self.figures.problem.set(0);
@@ -70,11 +91,32 @@ impl Status {
 
     /// AWS's `LastProcessingResult`: `No records processed`, `OK` or `PROBLEM: …`.
     pub fn last_processing_result(&self) -> String {
-        let problem = self.problem.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match &*problem {
+        match &self.lock().what {
             Some(what) => format!("PROBLEM: {what}"),
             None if self.figures.invoked.get() == 0 => "No records processed".into(),
             None => "OK".into(),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Problem> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halted_mapping_stays_a_problem_whatever_still_comes_in() {
+        let status = Status::new("orders", Figures::default());
+        status.problem("the sink is down");
+        status.fine();
+        assert_eq!(status.last_processing_result(), "No records processed");
+        status.halted("a person must change something");
+        status.fine();
+        status.problem("the sink is down");
+        assert_eq!(status.last_processing_result(), "PROBLEM: a person must change something");
+        assert_eq!(status.figures.problem.get(), 1);
     }
 }

@@ -112,7 +112,10 @@ pub(super) async fn run(
     match engine.reach().await {
         Ok(true) => engine.supervise().await,
         Ok(false) => Ending::Settled,
-        Err(refused) => Ending::Halted(refused),
+        Err(refused) => {
+            engine.status.halted(&refused);
+            Ending::Halted(refused)
+        }
     }
 }
 
@@ -258,7 +261,7 @@ impl Engine {
 
     /// A person must change something: nothing more is received.
     fn halt(&self, why: &str) {
-        self.status.problem(why);
+        self.status.halted(why);
         self.lanes().halted = Some(why.to_owned());
         self.stop.cancel();
     }
