@@ -44,7 +44,7 @@ fn without_a_window_one_message_does_not_wait_for_others() {
     let mut bridge = run(&queue.mapping(&sink.uri, "batchSize: 10"));
     bridge.wait_ready();
     queue.send("a");
-    assert!(sink.wait_for(1, Duration::from_secs(5)));
+    assert!(sink.wait_for(1, Duration::from_secs(10)));
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_batch_of_fifteen_takes_several_receives() {
     let Some(server) = ElasticMq::shared() else { return };
     let queue = Queue::standard(&server.endpoint, "fifteen", 30);
     queue.send_all(&numbers(75));
-    let sink = Sink::start(|_| Answer::status(200).after(Duration::from_secs(1)));
+    let sink = Sink::start(|_| Answer::status(200).after(Duration::from_secs(3)));
     let _bridge = run(&queue.mapping(&sink.uri, "batchSize: 15\nmaximumBatchingWindowInSeconds: 10"));
 
     assert!(emptied(&queue));

@@ -1,5 +1,5 @@
 //! Promise: memory is bounded by configuration, not by the backlog. With 100,000 messages waiting in SQS, batches as large as
-//! they may be, and a slow sink, the bridge stays under 200 MB.
+//! they may be, and a slow sink, or with a message group that is stuck, the bridge stays under 200 MB.
 
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
@@ -9,7 +9,7 @@ use klr_test_support::eventually;
 use klr_test_support::klr::Setup;
 use klr_test_support::servers::ElasticMq;
 use klr_test_support::sink::{Answer, Sink};
-use klr_test_support::sqs::Queue;
+use klr_test_support::sqs::{self, Queue};
 
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 const COUNT: usize = 100_000;
@@ -20,8 +20,7 @@ fn a_backlog_and_a_slow_sink() {
     let Some(server) = ElasticMq::start_with_heap("768m") else { return };
     let [large, many] = ["large", "many"].map(|name| Queue::standard(&server.endpoint, name, 300));
     for queue in [&large, &many] {
-        let body = "x".repeat(1000);
-        queue.send_all(&vec![body; COUNT / 2]);
+        queue.send_all(&vec!["x".repeat(1000); COUNT / 2]);
     }
     let sink = Sink::forgetful(|_| Answer::status(200).after(Duration::from_secs(30)));
     // One lane may fill a whole event (6 MB); ten at a time may have many lanes.
@@ -36,4 +35,28 @@ fn a_backlog_and_a_slow_sink() {
     assert!(large.hidden > 10_000, "the test is to weigh something: {large:?}");
     assert!(large.visible + many.visible > COUNT / 4, "a backlog is left: {large:?}, {many:?}");
     println!("{} bytes at most; {large:?}, {many:?}", bridge.peak_rss_bytes());
+}
+
+/// The function fails on whatever the one group holds; the others run on.
+#[test]
+fn a_stuck_message_group() {
+    const OTHERS: usize = 30;
+    const EACH: usize = 50;
+    let Some(server) = ElasticMq::shared() else { return };
+    let queue = Queue::fifo(&server.endpoint, "stuck", 5);
+    let bodies = vec!["x".repeat(1000); EACH];
+    queue.send_to_group("stuck", &vec!["x".repeat(1000); OTHERS * EACH]);
+    (0..OTHERS).for_each(|group| queue.send_to_group(&format!("g{group}"), &bodies));
+    let sink = Sink::forgetful(|request| {
+        let records = sqs::records(request);
+        let stuck = records.iter().filter(|record| record["attributes"]["MessageGroupId"] == "stuck");
+        Answer::json(sqs::failures(stuck))
+    });
+    let report = "functionResponseTypes: [ReportBatchItemFailures]";
+    let bridge = Setup::run(KLR).resources("m.yaml", &queue.mapping(&sink.uri, report)).start();
+
+    let left = || queue.counts().visible + queue.counts().hidden;
+    let others_are_through = eventually(Duration::from_secs(60), || left() == OTHERS * EACH);
+    assert!(others_are_through, "{} left", left());
+    assert!(bridge.peak_rss_bytes() < LIMIT, "{} bytes", bridge.peak_rss_bytes());
 }

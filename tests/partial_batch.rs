@@ -14,7 +14,7 @@ use klr_test_support::sqs::{self, Counts, Queue};
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 const REPORT: &str = "functionResponseTypes: [ReportBatchItemFailures]";
 /// Seconds; the shortest that leaves a slow machine room to answer.
-const VISIBILITY: u32 = 3;
+const VISIBILITY: u32 = 5;
 
 fn letters() -> Vec<String> {
     ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec()
@@ -48,7 +48,7 @@ fn sqs_only_the_listed_messages_come_again_after_their_visibility_timeout() {
 
     assert!(sink.wait_for(1, Duration::from_secs(20)));
     let left = Counts { visible: 0, hidden: 2 };
-    assert!(eventually(Duration::from_secs(2), || queue.counts() == left), "a, c and e are deleted at once");
+    assert!(eventually(Duration::from_secs(4), || queue.counts() == left), "a, c and e are deleted at once");
     assert!(emptied(&queue));
     let requests = sink.requests();
     assert_eq!(

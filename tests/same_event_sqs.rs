@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 /// Seconds.
-const VISIBILITY: u32 = 3;
+const VISIBILITY: u32 = 5;
 
 const HANDLER: &str = r#"
 import json
@@ -66,7 +66,7 @@ fn send(queue: &Queue, body: &str) {
 fn python_function(name: &str, python: &str) -> String {
     format!(
         "---\napiVersion: klr.dev/v1alpha1\nkind: Function\nmetadata: {{name: {name}}}\nspec:\n  \
-         command: [\"{python}\", -m, awslambdaric, app.handler]\n  timeout: 2\n"
+         command: [\"{python}\", -m, awslambdaric, app.handler]\n  timeout: 4\n"
     )
 }
 
