@@ -105,7 +105,9 @@ fn what_is_no_message_is_refused_without_quoting_it() {
             "headers: expected a flat list",
         ),
     ] {
-        let error = Message::parse(line).unwrap_err().to_string();
+        let error = Message::parse(line).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let error = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         assert!(error.contains(expected), "{line}: {error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
