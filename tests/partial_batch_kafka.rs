@@ -85,7 +85,7 @@ fn kafka_a_reply_that_cannot_be_trusted_settles_nothing() {
     let Some(kafka) = Kafka::shared() else { return };
     let topic = ten(kafka);
     let name = topic.name.clone();
-    let lies = vec![
+    let lies = [
         failures(&name, &[(0, 1), (0, 99)]),
         failures("orders", &[(0, 1)]),
         r#"{"batchItemFailures":[{"itemIdentifier":"1"}]}"#.to_owned(),

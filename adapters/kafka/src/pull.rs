@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use klr_contract::{Arrival, Partition, Place, Position, Reason, Record};
 use rdkafka::Message as _;
@@ -19,7 +19,7 @@ const BYTES: usize = 1 << 20;
 pub(crate) struct Pull {
     /// The same for every message: the one topic.
     topic: String,
-    buffers: Vec<(Partition, BytesMut)>,
+    buffers: Vec<(Partition, Vec<u8>)>,
     items: Vec<Item>,
     bytes: usize,
     /// What each partition's buffer came to last time, to allocate once and closely.
@@ -101,18 +101,16 @@ impl Pull {
             return known;
         }
         let usual = self.usual.get(partition.index as usize).copied().unwrap_or_default();
-        self.buffers.push((partition, BytesMut::with_capacity(usual)));
+        self.buffers.push((partition, Vec::with_capacity(usual)));
         self.buffers.len() - 1
     }
 }
 
-/// What was allocated and not used would be held as long as the records, and counted nowhere.
-fn freeze(buffer: BytesMut) -> Bytes {
-    if buffer.capacity() - buffer.len() > buffer.len() / 8 {
-        Bytes::copy_from_slice(&buffer)
-    } else {
-        buffer.freeze()
-    }
+/// What was allocated and not used would be held as long as the records, and counted nowhere. (The allocator takes the
+/// end of a large allocation back where it lies: nothing is copied.)
+fn freeze(mut buffer: Vec<u8>) -> Bytes {
+    buffer.shrink_to_fit();
+    buffer.into()
 }
 
 fn timestamp(message: &BorrowedMessage<'_>) -> (i64, TimestampType) {
@@ -128,7 +126,7 @@ fn write(
     message: &BorrowedMessage<'_>,
     timestamp: i64,
     timestamp_type: TimestampType,
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
 ) -> Result<(), Reason> {
     let native = Native {
         topic,

@@ -1,7 +1,7 @@
 //! Message → fragment → event, and identifier → record. Pure.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::{BufMut, Bytes, BytesMut};
+use base64_simd::STANDARD;
+use bytes::{BufMut, Bytes};
 use jiff::Timestamp;
 use klr_contract::{Partition, Place, Position, Record};
 use serde_json::Value;
@@ -26,7 +26,7 @@ impl Shape {
 
     /// The shape of events from these servers; with a cluster's ARN, MSK's.
     pub fn of(bootstrap_servers: &str, arn: Option<&str>) -> Self {
-        let mut head = BytesMut::new();
+        let mut head = Vec::new();
         match arn {
             Some(arn) => {
                 head.put_slice(br#"{"eventSource":"aws:kafka","eventSourceArn":"#);
@@ -37,7 +37,7 @@ impl Shape {
         head.put_slice(br#","bootstrapServers":"#);
         string(bootstrap_servers, &mut head);
         head.put_slice(br#","records":{"#);
-        Self { head: head.to_vec() }
+        Self { head }
     }
 
     /// One message as a record of an epoch: for everything but the live path, which shapes whole pulls (`pull.rs`). A
@@ -47,10 +47,10 @@ impl Shape {
         let position = Position::Offset(native.offset);
         let own_time = native.timestamp_type != TimestampType::None;
         let at = Timestamp::from_millisecond(native.timestamp).ok().filter(|_| own_time);
-        let mut json = BytesMut::new();
+        let mut json = Vec::new();
         write(native, &mut json);
         Record {
-            json: Ok(json.freeze()),
+            json: Ok(json.into()),
             place: Place::At { partition, position, key: 0 },
             at: at.unwrap_or_else(Timestamp::now),
         }
@@ -76,7 +76,7 @@ impl klr_contract::Shape for Shape {
             + TAIL.len()
             + lists.iter().map(|list| name_len(list) + r#":[],"#.len()).sum::<usize>()
             + batch.iter().map(|record| self.cost(record)).sum::<usize>();
-        let mut out = BytesMut::with_capacity(size);
+        let mut out = Vec::with_capacity(size);
         out.put_slice(&self.head);
         for (number, list) in lists.iter().enumerate() {
             if number > 0 {
@@ -94,7 +94,7 @@ impl klr_contract::Shape for Shape {
             out.put_u8(b']');
         }
         out.put_slice(TAIL);
-        out.freeze()
+        out.into()
     }
 
     fn locate(&self, identifier: &Value, batch: &[Record]) -> Vec<usize> {
@@ -103,7 +103,7 @@ impl klr_contract::Shape for Shape {
             let index: u32 = partition.parse().ok()?;
             // One spelling only: "t-00" and "t-+0" name nothing.
             (index.to_string() == partition).then_some(())?;
-            let mut quoted = BytesMut::new();
+            let mut quoted = Vec::new();
             string(topic, &mut quoted);
             Some((quoted, index, identifier.get("offset")?.as_i64()?))
         };
@@ -169,7 +169,7 @@ fn topic_of(fragment: &[u8]) -> &[u8] {
 }
 
 /// Writes `"topic-0"`.
-fn name(list: &List<'_>, out: &mut BytesMut) {
+fn name(list: &List<'_>, out: &mut Vec<u8>) {
     let (_, open) = list.topic.split_last().unwrap_or((&0, b"\""));
     out.put_slice(open);
     out.put_u8(b'-');
@@ -182,7 +182,7 @@ fn name_len(list: &List<'_>) -> usize {
 }
 
 /// Writes the fragment of one message.
-pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, out: &mut BytesMut) {
+pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, out: &mut Vec<u8>) {
     let bytes = native.key.map_or(0, <[u8]>::len) + native.value.map_or(0, <[u8]>::len);
     out.reserve(bytes / 3 * 4 + native.topic.len() + 192);
     out.put_slice(HEAD);
@@ -223,7 +223,7 @@ pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, o
 }
 
 /// A quoted JSON string. Names without anything to escape, nearly all, are copied as they are.
-fn string(text: &str, out: &mut BytesMut) {
+fn string(text: &str, out: &mut Vec<u8>) {
     if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {
         serde_json::to_writer(out.writer(), text).expect("writing to memory does not fail");
     } else {
@@ -234,15 +234,13 @@ fn string(text: &str, out: &mut BytesMut) {
 }
 
 /// Quoted standard base64, encoded in place.
-fn base64(bytes: &[u8], out: &mut BytesMut) {
+fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.put_u8(b'"');
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    STANDARD.encode_slice(bytes, &mut out[start..]).expect("four bytes for every three");
+    STANDARD.encode_append(bytes, out);
     out.put_u8(b'"');
 }
 
-fn decimal(number: i64, out: &mut BytesMut) {
+fn decimal(number: i64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = number.unsigned_abs();
