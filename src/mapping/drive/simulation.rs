@@ -78,7 +78,9 @@ fn settings() -> Settings {
 
 fn topic(records: usize) -> Topic {
     let topic = Topic::new(1);
-    (0..records).for_each(|n| drop(topic.append(0, &n.to_string())));
+    for n in 0..records {
+        topic.append(0, &n.to_string());
+    }
     topic
 }
 

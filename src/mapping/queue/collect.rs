@@ -75,6 +75,7 @@ async fn collect(engine: &Arc<Engine>, lane: &mut Lane) -> Option<Piece> {
         let begun = Instant::now();
         match receive(engine, room.left(), wait, piece.is_empty()).await {
             Ok(records) if records.is_empty() => {
+                lane.errors = 0;
                 if piece.is_empty() && parks_after_nothing(engine, begun) {
                     return None;
                 }
@@ -126,13 +127,11 @@ async fn receive(
     wait: Duration,
     empty_handed: bool,
 ) -> Result<Vec<Record>, Error> {
-    if empty_handed {
-        engine.lanes().receiving += 1;
-    }
+    let poll = empty_handed.then(|| engine.lanes().polls.begin());
     let answer = engine.source.receive(max, wait, engine.hide()).await;
     let mut lanes = engine.lanes();
-    if empty_handed {
-        lanes.receiving -= 1;
+    if let Some(begun) = poll {
+        lanes.polls.end(begun);
     }
     if answer.as_ref().is_ok_and(|records| !records.is_empty()) {
         lanes.empty = 0;
@@ -151,12 +150,14 @@ fn parks_after_nothing(engine: &Engine, begun: Instant) -> bool {
     if lanes.outage.is_none() {
         engine.status.fine();
     }
-    if engine.settings.once && lanes.empty >= 2 && lanes.invoking == 0 {
+    // All others receive as well: nobody has a batch in hand.
+    let idle = lanes.alive == lanes.polls.count() + 1;
+    if engine.settings.once && lanes.empty >= 2 && idle {
         engine.stop.cancel();
         return true;
     }
     lanes.limit.quiet();
-    lanes.receiving > 0
+    lanes.polls.count() > 0
 }
 
 /// One lane is enough to see whether the queue is back.
@@ -170,7 +171,7 @@ async fn parks_after_error(engine: &Engine, lane: &mut Lane, error: &Error) -> b
         Kind::Retry { after } => after.unwrap_or_else(|| backoff(lane.errors, 0.5)),
     };
     engine.status.problem(error);
-    if engine.lanes().receiving > 0 {
+    if engine.lanes().polls.count() > 0 {
         return true;
     }
     lane.errors += 1;

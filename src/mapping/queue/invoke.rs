@@ -123,7 +123,6 @@ impl Engine {
         let figures = &self.status.figures;
         figures.invoked.inc_by(piece.len() as u64);
         figures.in_flight.inc();
-        self.lanes().invoking += 1;
         let _flight = Flight(self);
         let outcome = self.invoker.invoke(&piece.records, self.timeout()).await;
         if !matches!(outcome, Outcome::Unreachable(_)) {
@@ -158,7 +157,9 @@ impl Engine {
         if self.expired(piece, wait) {
             return Then::Give(Fate::LetGo);
         }
+        self.lanes().waiting += 1;
         self.pause(wait).await;
+        self.lanes().waiting -= 1;
         if self.stop.is_cancelled() { Then::Give(Fate::HandBack) } else { Then::Again }
     }
 
@@ -315,6 +316,5 @@ struct Flight<'a>(&'a Engine);
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         self.0.status.figures.in_flight.dec();
-        self.0.lanes().invoking -= 1;
     }
 }

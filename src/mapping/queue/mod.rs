@@ -10,6 +10,7 @@
 mod collect;
 mod invoke;
 mod piece;
+mod polls;
 #[cfg(test)]
 mod simulation;
 
@@ -26,6 +27,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Ending, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
 use crate::deliver::Invoker;
+use polls::Polls;
 
 /// AWS: long polling waits at most this long for the first message.
 const LONG_POLL: Duration = Duration::from_secs(20);
@@ -58,8 +60,9 @@ struct Engine {
 struct Lanes {
     alive: usize,
     /// Waiting for messages with nothing in hand.
-    receiving: usize,
-    invoking: usize,
+    polls: Polls,
+    /// Backing off with a batch in hand.
+    waiting: usize,
     limit: Limit,
     /// How many probes in a row found the sink unreachable.
     outage: Option<u32>,
@@ -85,8 +88,8 @@ pub(super) async fn run(
 ) -> Ending {
     let lanes = Lanes {
         alive: 0,
-        receiving: 0,
-        invoking: 0,
+        polls: Polls::default(),
+        waiting: 0,
         limit: Limit::new(settings.maximum_concurrency, settings.policy.report),
         outage: None,
         empty: 0,
@@ -184,7 +187,10 @@ impl Engine {
     fn every_second(self: &Arc<Self>) {
         self.status.figures.buffered.set(self.usage.used() as i64);
         let mut lanes = self.lanes();
-        let busy = lanes.invoking >= lanes.limit.get();
+        // Not counted by invocations: with a fast function a lane is mostly receiving and deleting.
+        let long_poll = lanes.polls.tick();
+        let busy =
+            lanes.alive >= lanes.limit.get() && lanes.waiting == 0 && lanes.outage.is_none() && !long_poll;
         if busy {
             lanes.limit.grow();
         }
@@ -238,7 +244,7 @@ impl Engine {
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
             let waited = begun.elapsed();
-            if waited >= last || (waited >= self.settings.drain && self.lanes().receiving == 0) {
+            if waited >= last || (waited >= self.settings.drain && self.lanes().polls.count() == 0) {
                 break;
             }
         }

@@ -89,7 +89,7 @@ impl Invoker for Function {
         }
         tokio::time::sleep(takes).await;
         let mut seen = self.seen.lock().unwrap();
-        bodies.iter().for_each(|body| drop(seen.flying.remove(body)));
+        seen.flying.retain(|body| !bodies.contains(body));
         seen.now -= 1;
         outcome
     }
@@ -122,12 +122,21 @@ impl World {
         script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
     ) -> Self {
         let queue = Arc::new(queue);
+        Self::over(Box::new(Arc::clone(&queue)), queue, settings, script)
+    }
+
+    /// The same, through something in front of the queue.
+    fn over(
+        source: Box<dyn Queue>,
+        queue: Arc<memory::queue::Queue>,
+        settings: Settings,
+        script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
+    ) -> Self {
         let function =
             Arc::new(Function { script: Box::new(script), seen: Mutex::default(), started: Instant::now() });
         let stop = CancellationToken::new();
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let usage = Buffer::new(64 << 20).usage();
-        let source = Box::new(Arc::clone(&queue));
         let running = tokio::spawn(run(
             settings,
             source,
@@ -286,6 +295,69 @@ async fn an_answer_that_goes_elsewhere_stops_a_mapping_that_needs_it() {
     let world = World::run(queue, settings, |_| (Duration::ZERO, Outcome::Elsewhere));
     assert!(matches!(world.running.await.unwrap(), Ending::Halted(_)));
     assert_eq!(world.queue.len(), 1);
+}
+
+/// A queue that is a network away.
+struct Remote(Arc<memory::queue::Queue>);
+
+#[async_trait]
+impl Queue for Remote {
+    async fn visibility(&self) -> Result<Option<Duration>, klr_contract::Error> {
+        self.0.visibility().await
+    }
+
+    fn fifo(&self) -> bool {
+        self.0.fifo()
+    }
+
+    async fn receive(
+        &self,
+        max: usize,
+        wait: Duration,
+        hide: Option<Duration>,
+    ) -> Result<Vec<Record>, klr_contract::Error> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.0.receive(max, wait, hide).await
+    }
+
+    async fn delete(&self, items: &[Place]) -> Result<Vec<klr_contract::Refused>, klr_contract::Error> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.0.delete(items).await
+    }
+
+    async fn hold(
+        &self,
+        items: &[Place],
+        span: Duration,
+    ) -> Result<Vec<klr_contract::Refused>, klr_contract::Error> {
+        self.0.hold(items, span).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_grow_with_a_fast_function_while_there_is_more_than_they_take() {
+    let queue = Arc::new(standard(600));
+    send(&queue, 20_000);
+    let remote = Box::new(Remote(Arc::clone(&queue)));
+    let world = World::over(remote, queue, settings(), |_| (Duration::from_millis(1), done()));
+    // Five lanes would take 5 × 10 every 41 ms: 6,100 in five seconds.
+    world.seconds(5).await;
+    let left = world.queue.len();
+    assert!(left < 10_000, "{left}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_do_not_grow_where_a_few_have_time_to_wait() {
+    let world = World::run(standard(600), settings(), |_| (Duration::from_millis(1), done()));
+    for _ in 0..300 {
+        send(&world.queue, 1);
+        world.seconds(1).await;
+    }
+    assert!(world.calls().len() == 300);
+    send(&world.queue, 1000);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let most = world.function.seen.lock().unwrap().most;
+    assert!(most <= 5, "{most}");
 }
 
 /// Any mixture of answers, any group: order per group holds, nothing is lost.
