@@ -180,6 +180,20 @@ fn a_request_takes_no_longer_than_the_sinks_timeout() {
 }
 
 #[test]
+fn a_function_must_not_run_longer_than_its_messages_stay_hidden() {
+    let Some(server) = ElasticMq::shared() else { return };
+    let queue = Queue::standard(&server.endpoint, "patient", 3);
+    queue.send("hello");
+    let sink = Sink::start(ok);
+    let spec = format!("sink: {{uri: \"{}\", timeout: 4s}}", sink.uri);
+    let mut bridge = Setup::run(KLR).resources("m.yaml", &queue.mapping_spec(&spec)).start();
+    assert_eq!(bridge.wait_exit(PATIENCE), Some(2));
+    let words = "Queue visibility timeout: 3 seconds is less than Function timeout: 4 seconds";
+    assert!(bridge.stderr().contains(words), "{}", bridge.stderr());
+    assert_eq!((sink.count(), queue.counts()), (0, Counts { visible: 1, hidden: 0 }));
+}
+
+#[test]
 fn connections_are_kept() {
     let Some(server) = ElasticMq::shared() else { return };
     let queue = Queue::standard(&server.endpoint, "kept", 30);
@@ -292,7 +306,8 @@ fn an_answer_that_went_elsewhere_stops_only_the_mapping_that_needs_it() {
     assert_eq!(bridge.metric("klr_mapping_problem", &label), 1.0);
     assert_eq!(result(&bridge, &easy), "OK");
     easy.send("again");
-    assert!(emptied(&easy) && needy.counts() == left, "the one runs on, the other has stopped");
+    assert!(emptied(&easy) && result(&bridge, &needy).starts_with("PROBLEM"));
+    assert!(eventually(PATIENCE, || needy.counts() == left), "the one runs on, the other has stopped");
 }
 
 /// `lastProcessingResult` of a queue's mapping; empty while nothing answers.
