@@ -115,6 +115,7 @@ impl Wiring {
                     http2: to.http2,
                     ca_certs: to.ca_certs.clone(),
                     audience: to.audience.clone(),
+                    timeout: to.timeout,
                 })?,
                 timeout: to.timeout,
                 queueing: Duration::ZERO,
@@ -136,6 +137,7 @@ impl Wiring {
             http2: false,
             ca_certs: None,
             audience: None,
+            timeout: Some(function.timeout),
         };
         Ok(Way {
             sink: Sink::new(settings)?,

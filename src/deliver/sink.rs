@@ -1,6 +1,7 @@
 //! An HTTP sink: one POST a batch, over kept connections.
 
 use std::{
+    net::IpAddr,
     path::PathBuf,
     sync::{Arc, Once},
     time::Duration,
@@ -39,6 +40,9 @@ pub struct Settings {
     pub ca_certs: Option<String>,
     /// The sink wants an OIDC token made out to this audience.
     pub audience: Option<String>,
+    /// How long a request will be given, where that is known. Connecting has half of it: a host that is down and does not
+    /// even refuse would otherwise look like a function that runs too long, and cost its records their retries.
+    pub timeout: Option<Duration>,
 }
 
 /// A sink that cannot be set up.
@@ -65,9 +69,10 @@ pub struct Sink {
 impl Sink {
     /// Sets the client up; connects to nothing yet.
     pub fn new(settings: Settings) -> Result<Self, Error> {
+        let connect = settings.timeout.map_or(CONNECT, |timeout| CONNECT.min(timeout / 2));
         let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
+            .connect_timeout(connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(usize::MAX)
             .user_agent(concat!("klr-bridge/", env!("CARGO_PKG_VERSION")));
@@ -75,6 +80,10 @@ impl Sink {
             builder = builder.http2_prior_knowledge();
         } else {
             builder = builder.http1_only();
+        }
+        // The environment's proxy is for what is elsewhere; a function of ours is not.
+        if is_here(&settings.uri) {
+            builder = builder.no_proxy();
         }
         if let Some(pem) = &settings.ca_certs {
             let certificates =
@@ -177,6 +186,11 @@ async fn bounded(response: Response, status: StatusCode) -> Result<Option<Bytes>
     }
 }
 
+fn is_here(uri: &Url) -> bool {
+    let host = uri.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Scheme, host and port: the path and query of a sink may hold secrets.
 fn origin(uri: &Url) -> String {
     uri.origin().ascii_serialization()
@@ -216,5 +230,51 @@ impl Invoker for Delivery {
             Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout + self.queueing).await,
             Err(error) => Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpSocket, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn here_is_loopback_only() {
+        for (uri, here) in [
+            ("http://127.0.0.1:8080", true),
+            ("http://[::1]:8080/x", true),
+            ("http://localhost", true),
+            ("http://localhost.example", false),
+            ("http://10.0.0.1", false),
+        ] {
+            assert_eq!(is_here(&uri.parse().unwrap()), here, "{uri}");
+        }
+    }
+
+    /// A host that is down does not refuse: nothing comes back at all. A listener whose queue is full does the same.
+    #[tokio::test]
+    async fn a_connection_that_does_not_come_about_is_no_slow_function() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            waiting.push(stream);
+        }
+        let timeout = Duration::from_secs(1);
+        let settings = Settings {
+            uri: format!("http://{address}").parse().unwrap(),
+            ack_mode: AckMode::Replied,
+            http2: false,
+            ca_certs: None,
+            audience: None,
+            timeout: Some(timeout),
+        };
+        let outcome = Sink::new(settings).unwrap().post(HeaderMap::new(), Bytes::new(), timeout).await;
+        assert!(matches!(outcome, Outcome::Unreachable(_)), "{outcome:?}");
     }
 }

@@ -122,7 +122,8 @@ async fn function(wiring: &mut Wiring, folder: &Path) -> anyhow::Result<()> {
 
 async fn stand_witness(wiring: &Wiring, seen: &Arc<Seen>) -> anyhow::Result<String> {
     let function = format!("http://{}", wiring.address("shop").context("the function runs")?);
-    let witness = Witness { client: reqwest::Client::new(), function, seen: Arc::clone(seen) };
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let witness = Witness { client, function, seen: Arc::clone(seen) };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let sink = format!("http://{}", listener.local_addr()?);
     tokio::spawn(axum::serve(listener, witness::router(witness)).into_future());
@@ -147,7 +148,7 @@ async fn feed(records: u64, broker: &Embedded, webhook: &str) -> anyhow::Result<
         let order = serde_json::json!({ "order": n, "amount": 5 + n % 20 }).to_string();
         broker.produce("orders", &format!("customer-{}", n % 5), &order, ("trace", "demo")).await?;
     }
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().no_proxy().build()?;
     for (n, key) in OBJECTS.into_iter().enumerate() {
         let key = percent_encoding::utf8_percent_encode(key, &KEY).to_string().replace("%20", "+");
         let body = serde_json::json!({
