@@ -60,6 +60,8 @@ pub(super) struct Parts {
     pub statuses: Vec<Arc<Status>>,
     /// Push triggers, and the port they receive on.
     pub receivers: Option<(TcpListener, axum::Router)>,
+    /// Ends by itself, when everything that is there was drained.
+    pub once: bool,
 }
 
 impl Parts {
@@ -115,7 +117,7 @@ pub(super) async fn wire(
     resources: &Resources,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<Parts> {
-    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None };
+    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None, once: wiring.once };
     for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
         let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
         parts.statuses.push(Arc::clone(&wired.status));
@@ -155,10 +157,11 @@ pub(super) async fn go(
         let (name, stop) = (mapping.status.name.clone(), stop.clone());
         running.spawn(async move { (name, mapping.run(stop).await) });
     }
-    if let Some((listener, router)) = parts.receivers {
+    // `--once`: a webhook has nothing that is there already, and would be waited for.
+    if let Some((listener, router)) = parts.receivers.filter(|_| !parts.once) {
         running.spawn(receive(listener, router, stop.clone(), drain));
     }
-    if running.is_empty() {
+    if running.is_empty() && !parts.once {
         tracing::warn!("nothing is enabled: waiting to be told to stop");
         signals.next().await;
         return Some(0);
@@ -201,7 +204,10 @@ async fn receive(
             Ok(()) => Ending::Settled,
             Err(error) => Ending::Halted(error.to_string()),
         },
-        () = late => Ending::LeftBehind("a sender was still waiting for its answer".into()),
+        () = late => {
+            tracing::warn!("drain timeout: a sender was still waiting for its answer, and will come again");
+            Ending::Settled
+        }
     };
     ("receivers".to_owned(), ending)
 }
