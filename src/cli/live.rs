@@ -26,7 +26,10 @@ impl Screen {
     fn draw(&self, lines: &[String]) {
         let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = erase(*drawn);
-        lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        // Cut off at the edge: a line that went on below would not be erased.
+        text.push_str("\x1b[?7l");
+        lines.iter().for_each(|line| text.push_str(&format!("{}\n", line.replace(['\r', '\n'], " "))));
+        text.push_str("\x1b[?7h");
         // A terminal that went away is no reason to stop.
         let _ = std::io::stderr().write_all(text.as_bytes());
         *drawn = lines.len();
