@@ -225,9 +225,9 @@ mod bucket {
                 function_name: Some(notification.function_name().to_owned()),
                 overrides: self.overrides.clone(),
             };
-            let timeout = way.timeout.map(|timeout| timeout + way.queueing);
             let status = self.status(&notification.name);
-            Ok((bucket::Delivery { sink: way.sink.clone(), envelope, timeout, status }, way))
+            let (sink, timeout, queueing) = (way.sink.clone(), way.timeout, way.queueing);
+            Ok((bucket::Delivery { sink, envelope, timeout, queueing, status }, way))
         }
 
         /// A notification that is received over HTTP.
@@ -253,9 +253,8 @@ mod bucket {
             notification: &Notification,
             queue: &klr_sqs::Config,
         ) -> anyhow::Result<Mapping> {
-            let (mut delivery, way) = self.bucket(notification)?;
+            let (delivery, way) = self.bucket(notification)?;
             let status = Arc::clone(&delivery.status);
-            delivery.timeout = None;
             let settings = Settings {
                 batch_size: 1,
                 window: Duration::ZERO,

@@ -67,8 +67,10 @@ pub struct Delivery {
     pub sink: Sink,
     /// Names events.
     pub envelope: Envelope,
-    /// How long a request may take.
+    /// How long the function may take; out of a queue the mapping says.
     pub timeout: Option<Duration>,
+    /// How long a request may wait at the sink before the function's own time begins.
+    pub queueing: Duration,
     /// Figures and state.
     pub status: Arc<Status>,
 }
@@ -76,7 +78,7 @@ pub struct Delivery {
 impl Delivery {
     async fn post(&self, event: &Event, timeout: Duration) -> Outcome {
         match self.envelope.headers(&event.attributes()) {
-            Ok(headers) => self.sink.post(headers, event.body.clone(), timeout).await,
+            Ok(headers) => self.sink.post(headers, event.body.clone(), timeout + self.queueing).await,
             Err(error) => Outcome::Unreachable(format!("cannot name the event as a CloudEvent: {error}")),
         }
     }

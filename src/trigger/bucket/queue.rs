@@ -9,6 +9,7 @@ use klr_contract::{Error, Place, Queue, Reason, Record, Refused, Shape};
 use klr_s3::{Config, Notification};
 use klr_sqs::Message;
 use serde_json::Value;
+use tokio::time::Instant;
 
 /// Each record is an event by itself: AWS invokes with one notification at a time.
 pub struct Whole;
@@ -44,6 +45,21 @@ pub struct Carried {
 }
 
 impl Carried {
+    /// What is for the function, and what is done with.
+    fn sort(&self, messages: Vec<Message>) -> (Vec<Record>, Vec<Place>) {
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for message in messages {
+            let at = message.sent();
+            let json = self.shape(&message);
+            let place = Place::Item { id: message.id.into(), receipt: message.receipt.into() };
+            match json {
+                Some(json) => wanted.push(Record { json, place, at }),
+                None => unwanted.push(place),
+            }
+        }
+        (wanted, unwanted)
+    }
+
     /// `None`: nothing to deliver (a test event, an event not asked for), so the message is done with.
     fn shape(&self, message: &Message) -> Option<Result<Bytes, Reason>> {
         let mut events = Vec::new();
@@ -87,22 +103,19 @@ impl Queue for Carried {
         wait: Duration,
         hide: Option<Duration>,
     ) -> Result<Vec<Record>, Error> {
-        let mut records = Vec::new();
-        let mut unwanted = Vec::new();
-        for message in self.queue.receive_messages(max, wait, hide).await? {
-            let at = message.sent();
-            let json = self.shape(&message);
-            let place = Place::Item { id: message.id.into(), receipt: message.receipt.into() };
-            match json {
-                Some(json) => records.push(Record { json, place, at }),
-                None => unwanted.push(place),
+        let begun = Instant::now();
+        loop {
+            let left = wait.saturating_sub(begun.elapsed());
+            let (wanted, unwanted) = self.sort(self.queue.receive_messages(max, left, hide).await?);
+            // Not deleted now, they come again and are deleted then.
+            if let Err(error) = self.queue.delete(&unwanted).await {
+                tracing::warn!(%error, "notifications that nobody wants were not deleted");
+            }
+            // To answer nothing would say that the queue is empty.
+            if !wanted.is_empty() || unwanted.is_empty() || begun.elapsed() >= wait {
+                return Ok(wanted);
             }
         }
-        // Not deleted now, they come again and are deleted then.
-        if let Err(error) = self.queue.delete(&unwanted).await {
-            tracing::warn!(%error, "notifications that nobody wants were not deleted");
-        }
-        Ok(records)
     }
 
     async fn delete(&self, items: &[Place]) -> Result<Vec<Refused>, Error> {
