@@ -25,13 +25,15 @@ pub fn this() -> Command {
     Command::new(std::env::current_exe().expect("this program has a path"))
 }
 
-/// User and system CPU of all its threads. (In ticks of 10 ms, for which a run is long enough.)
+/// CPU of all its threads, to the nanosecond: `stat` counts in ticks of 10 ms, a few of which are a tenth of a run. (What a
+/// thread used that has ended since is missing; those of a blocking pool live for ten seconds.)
 pub fn cpu(pid: u32) -> Duration {
-    let stat = read(pid, "stat");
-    // The name before `)` may hold blanks; utime and stime are the 12th and 13th fields after it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok());
-    Duration::from_millis(ticks.sum::<u64>() * 10)
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    let of = |thread: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(threads.filter_map(of).sum())
 }
 
 /// The most resident memory it ever had, in MB.
