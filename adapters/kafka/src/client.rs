@@ -23,7 +23,8 @@ pub(crate) fn options(config: &Config) -> ClientConfig {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("max.poll.interval.ms", MAX_POLL_INTERVAL.as_millis().to_string())
         // The partitions of a bridge that crashed stand still for this long. Heartbeats come from a thread of the library's
-        // own, which no slow function holds up, so Kafka's default of 45 s would buy nothing.
+        // own, which no slow function holds up. Kafka's default since 3.0, 45 s, forgives longer gaps of the network; the
+        // 10 s from before it are chosen because a crash or a node that is gone is the likelier case here.
         .set("session.timeout.ms", "10000")
         // Tells how far transaction markers reach, and where an empty partition ends.
         .set("enable.partition.eof", "true")
