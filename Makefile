@@ -3,11 +3,10 @@
 export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
 VENV := $(KLR_CACHE)/venvs/awslambdaric
 
-.PHONY: demo test bench bench-full build setup setup-test
+.PHONY: demo test bench build setup setup-test
 
 demo: setup
-	cargo build --quiet --bin klr
-	KLR_PYTHON=$(VENV)/bin/python target/debug/klr demo
+	KLR_PYTHON=$(VENV)/bin/python cargo run --quiet --bin klr -- demo
 
 test: setup-test
 	cargo fmt --all --check
@@ -15,7 +14,7 @@ test: setup-test
 	for source in sqs kafka s3; do cargo check --quiet --no-default-features --features $$source || exit 1; done
 	cargo test --workspace --no-fail-fast
 
-# Bridge and floor side by side; the whole of it takes about half an hour.
+# Bridge and floor side by side; the whole of it takes about ten minutes. `benches/run.sh --tenth` is what CI runs.
 bench: setup-test
 	benches/run.sh
 
