@@ -36,7 +36,7 @@ pub(super) async fn notifications(
             #[cfg(feature = "sqs")]
             config::Receive::Queue(queue) => {
                 let wired = wiring.carried(notification, queue).await.with_context(name)?;
-                parts.statuses.push(std::sync::Arc::clone(&wired.status));
+                parts.statuses.push(std::sync::Arc::clone(&wired.means.status));
                 parts.mappings.push(wired);
             }
         }

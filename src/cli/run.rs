@@ -120,7 +120,7 @@ pub(super) async fn wire(
     let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None, once: wiring.once };
     for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
         let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
-        parts.statuses.push(Arc::clone(&wired.status));
+        parts.statuses.push(Arc::clone(&wired.means.status));
         parts.mappings.push(wired);
     }
     #[cfg(feature = "s3")]
@@ -154,7 +154,7 @@ pub(super) async fn go(
 ) -> Option<u8> {
     let mut running = JoinSet::new();
     for mapping in parts.mappings {
-        let (name, stop) = (mapping.status.name.clone(), stop.clone());
+        let (name, stop) = (mapping.means.status.name.clone(), stop.clone());
         running.spawn(async move { (name, mapping.run(stop).await) });
     }
     // `--once`: a webhook has nothing that is there already, and would be waited for.

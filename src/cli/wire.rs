@@ -15,7 +15,7 @@ use crate::{
         cloudevent::Envelope,
         sink::{self, Delivery, Sink},
     },
-    mapping::{Mapping, Policy, Settings, Status, buffer::Buffer},
+    mapping::{Mapping, Means, Policy, Settings, Status, buffer::Buffer},
     metrics::Metrics,
 };
 
@@ -176,7 +176,8 @@ impl Wiring {
             queueing: way.queueing,
         });
         let status = self.status(&mapping.name);
-        Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
+        let usage = self.buffer.usage();
+        Ok(Mapping { source, means: Means { settings, shape, invoker, status, usage } })
     }
 
     async fn source(&self, mapping: &config::Mapping) -> anyhow::Result<(Source, Arc<dyn Shape>, Envelope)> {
@@ -269,7 +270,8 @@ mod bucket {
             let source =
                 Source::Queue(Box::new(bucket::Carried { queue, wanted: notification.trigger.clone() }));
             let (shape, invoker) = (Arc::new(bucket::Whole), Arc::new(delivery));
-            Ok(Mapping { settings, source, shape, invoker, status, buffer: self.buffer.usage() })
+            let usage = self.buffer.usage();
+            Ok(Mapping { source, means: Means { settings, shape, invoker, status, usage } })
         }
     }
 }

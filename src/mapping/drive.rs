@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, Settings, Status,
+    Ending, Means, Settings, Status,
     buffer::Usage,
     log::{Action, Input, Log, Now},
     next::{Judged, backoff, judge},
@@ -62,15 +62,8 @@ struct Drive {
 type Checkpointed = (Vec<(Partition, Position)>, Result<(), Error>);
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
-pub(super) async fn run(
-    settings: Settings,
-    source: Box<dyn Source>,
-    shape: Arc<dyn Shape>,
-    invoker: Arc<dyn Invoker>,
-    status: Arc<Status>,
-    usage: Usage,
-    stop: CancellationToken,
-) -> Ending {
+pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: CancellationToken) -> Ending {
+    let Means { settings, shape, invoker, status, usage } = means;
     let seed = status
         .name
         .bytes()

@@ -47,32 +47,32 @@ pub struct Settings {
 
 /// One event source mapping, ready to run.
 pub struct Mapping {
-    /// What it is told.
-    pub settings: Settings,
     /// Where records come from.
     pub source: Source,
-    /// How they look.
+    /// What it works with, whatever its source.
+    pub means: Means,
+}
+
+/// What a mapping works with.
+pub struct Means {
+    /// What it is told.
+    pub settings: Settings,
+    /// How records look.
     pub shape: Arc<dyn Shape>,
     /// Where batches go.
     pub invoker: Arc<dyn Invoker>,
     /// What it says of itself.
     pub status: Arc<Status>,
     /// The bytes it may hold.
-    pub buffer: buffer::Usage,
+    pub usage: buffer::Usage,
 }
 
 impl Mapping {
     /// Runs until `stop` is cancelled, the source is exhausted (`once`), or it cannot go on.
     pub async fn run(self, stop: CancellationToken) -> Ending {
         match self.source {
-            Source::Queue(source) => {
-                queue::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop)
-                    .await
-            }
-            Source::Log(source) => {
-                drive::run(self.settings, source, self.shape, self.invoker, self.status, self.buffer, stop)
-                    .await
-            }
+            Source::Queue(source) => queue::run(source, self.means, stop).await,
+            Source::Log(source) => drive::run(source, self.means, stop).await,
         }
     }
 }

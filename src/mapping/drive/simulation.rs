@@ -97,15 +97,14 @@ impl World {
         let function = Arc::new(Function { script: Box::new(script), calls: Mutex::default() });
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let stop = CancellationToken::new();
-        let running = tokio::spawn(run(
+        let means = Means {
             settings,
-            Box::new(topic.join()),
-            Arc::new(Brackets),
-            function.clone(),
-            Arc::clone(&status),
-            Buffer::new(64 << 20).usage(),
-            stop.clone(),
-        ));
+            shape: Arc::new(Brackets),
+            invoker: function.clone(),
+            status: Arc::clone(&status),
+            usage: Buffer::new(64 << 20).usage(),
+        };
+        let running = tokio::spawn(run(Box::new(topic.join()), means, stop.clone()));
         Self { topic, function, status, stop, running }
     }
 

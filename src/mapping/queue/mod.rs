@@ -25,7 +25,7 @@ use klr_contract::{Kind, Queue, Shape};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Ending, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
+use super::{Ending, Means, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
 use crate::deliver::Invoker;
 use polls::Polls;
 
@@ -77,15 +77,8 @@ struct Lanes {
 }
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
-pub(super) async fn run(
-    settings: Settings,
-    source: Box<dyn Queue>,
-    shape: Arc<dyn Shape>,
-    invoker: Arc<dyn Invoker>,
-    status: Arc<Status>,
-    usage: Usage,
-    stop: CancellationToken,
-) -> Ending {
+pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: CancellationToken) -> Ending {
+    let Means { settings, shape, invoker, status, usage } = means;
     let lanes = Lanes {
         alive: 0,
         polls: Polls::default(),

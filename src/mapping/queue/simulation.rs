@@ -137,15 +137,8 @@ impl World {
         let stop = CancellationToken::new();
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let usage = Buffer::new(64 << 20).usage();
-        let running = tokio::spawn(run(
-            settings,
-            source,
-            Arc::new(Brackets),
-            function.clone(),
-            status,
-            usage,
-            stop.clone(),
-        ));
+        let means = Means { settings, shape: Arc::new(Brackets), invoker: function.clone(), status, usage };
+        let running = tokio::spawn(run(source, means, stop.clone()));
         Self { queue, function, stop, running }
     }
 
