@@ -34,6 +34,15 @@ struct Account {
     used: AtomicUsize,
 }
 
+impl Drop for Account {
+    /// A mapping that ended in the middle of something holds nothing any more.
+    fn drop(&mut self) {
+        if *self.used.get_mut() > 0 {
+            self.buffer.holding.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// What one mapping holds: fragments buffered and in flight.
 #[derive(Debug, Clone)]
 pub struct Usage(Arc<Account>);
@@ -109,5 +118,8 @@ mod tests {
         assert!(b.spent());
         drop(full);
         assert_eq!(b.used(), 5);
+        a.set(1);
+        drop(b);
+        assert_eq!(a.share(), 32 << 20, "who is gone holds nothing");
     }
 }

@@ -23,6 +23,8 @@ use crate::deliver::Invoker;
 
 /// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
+/// How often the lag is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What a source may take to make the last checkpoints durable, and to be left.
 const LAST_CALL: Duration = Duration::from_secs(5);
 /// AWS's function timeout where neither sink nor function sets one.
@@ -48,6 +50,8 @@ struct Drive {
     flights: Vec<(tokio::task::Id, AbortHandle, u64)>,
     checkpoint: Option<BoxFuture<'static, Checkpointed>>,
     next_checkpoint: Instant,
+    /// When the lag is looked at next.
+    next_look: Instant,
     /// No read before then: the last one failed.
     quiet_until: Instant,
     errors: u32,
@@ -81,6 +85,7 @@ pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Cancellatio
         flights: Vec::new(),
         checkpoint: None,
         next_checkpoint: now,
+        next_look: now,
         quiet_until: now,
         errors: 0,
         gained: false,
@@ -174,14 +179,16 @@ impl Drive {
     }
 
     fn wake_at(&self) -> Instant {
-        let idle = Instant::now() + Duration::from_secs(1);
         let checkpoint = (self.checkpoint.is_none() && self.log.moved()).then_some(self.next_checkpoint);
         let quiet = Some(self.quiet_until).filter(|until| *until > Instant::now());
-        [self.log.wake_at(), checkpoint, quiet].into_iter().flatten().fold(idle, Instant::min)
+        [self.log.wake_at(), checkpoint, quiet].into_iter().flatten().fold(self.next_look, Instant::min)
     }
 
     fn tick(&mut self) {
-        self.status.figures.lag.set(self.source.lag().iter().map(|(_, lag)| *lag as i64).sum());
+        if self.next_look <= Instant::now() {
+            self.next_look = Instant::now() + LOOK_EVERY;
+            self.status.figures.lag.set(self.source.lag().iter().map(|(_, lag)| *lag as i64).sum());
+        }
         self.step(Input::Tick);
     }
 

@@ -258,7 +258,7 @@ impl Engine {
             Ok(refused) => refused,
             Err(error) => {
                 figures.commit_errors.inc();
-                tracing::warn!(mapping = self.status.name, %error, "delete failed");
+                self.status.problem(&error);
                 return if error.kind() == Kind::Stop { Vec::new() } else { places };
             }
         };
