@@ -5,6 +5,8 @@
 //! machine of a log mapping). What waits: [`queue`], a plain loop per lane, and [`drive`], which performs the log's actions.
 
 pub mod batch;
+#[cfg(test)]
+mod brackets;
 pub mod buffer;
 pub mod drive;
 pub mod limit;

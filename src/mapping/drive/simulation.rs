@@ -6,38 +6,14 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use klr_contract::memory::log::Topic;
-use serde_json::Value;
 
 use super::*;
 use crate::{
     deliver::Outcome,
-    mapping::{Policy, buffer::Buffer},
+    mapping::{Policy, brackets::Brackets, buffer::Buffer},
     metrics::Metrics,
 };
-
-/// `[fragment,…]`
-struct Brackets;
-
-impl Shape for Brackets {
-    fn frame(&self) -> usize {
-        1
-    }
-
-    fn opening(&self, _: &Record) -> usize {
-        0
-    }
-
-    fn event(&self, batch: &[Record]) -> Bytes {
-        let fragments: Vec<&[u8]> = batch.iter().map(|record| &**record.json.as_ref().unwrap()).collect();
-        [b"[".as_slice(), &fragments.join(&b','), b"]"].concat().into()
-    }
-
-    fn locate(&self, _: &Value, _: &[Record]) -> Vec<usize> {
-        Vec::new()
-    }
-}
 
 type Script = dyn Fn(&[Record]) -> Outcome + Send + Sync;
 
@@ -85,7 +61,7 @@ fn topic(records: usize) -> Topic {
 }
 
 fn done() -> Outcome {
-    Outcome::Done(Bytes::new())
+    Outcome::Done(bytes::Bytes::new())
 }
 
 impl World {

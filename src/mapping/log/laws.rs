@@ -8,35 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use klr_contract::Arrival;
-use serde_json::Value;
 
 use super::*;
-use crate::mapping::next::Policy;
-
-/// Fragments in brackets.
-struct Brackets;
-
-impl Shape for Brackets {
-    fn frame(&self) -> usize {
-        1
-    }
-
-    fn opening(&self, _: &Record) -> usize {
-        0
-    }
-
-    fn event(&self, batch: &[Record]) -> Bytes {
-        let fragments: Vec<_> = batch.iter().map(|record| record.json.clone().unwrap()).collect();
-        Bytes::from(format!(
-            "[{}]",
-            fragments.iter().map(|f| std::str::from_utf8(f).unwrap()).collect::<Vec<_>>().join(",")
-        ))
-    }
-
-    fn locate(&self, _: &Value, _: &[Record]) -> Vec<usize> {
-        Vec::new()
-    }
-}
+use crate::mapping::{brackets::Brackets, next::Policy};
 
 struct Dice(u64);
 

@@ -12,31 +12,9 @@ use serde_json::Value;
 use super::*;
 use crate::{
     deliver::Outcome,
-    mapping::{Policy, buffer::Buffer},
+    mapping::{Policy, brackets::Brackets, buffer::Buffer},
     metrics::Metrics,
 };
-
-/// `[fragment,…]`
-struct Brackets;
-
-impl Shape for Brackets {
-    fn frame(&self) -> usize {
-        1
-    }
-
-    fn opening(&self, _: &Record) -> usize {
-        0
-    }
-
-    fn event(&self, batch: &[Record]) -> Bytes {
-        let fragments: Vec<&[u8]> = batch.iter().map(|record| &**record.json.as_ref().unwrap()).collect();
-        [b"[".as_slice(), &fragments.join(&b','), b"]"].concat().into()
-    }
-
-    fn locate(&self, identifier: &Value, batch: &[Record]) -> Vec<usize> {
-        (0..batch.len()).filter(|index| identifier == &batch[*index].id()).collect()
-    }
-}
 
 trait Named {
     fn id(&self) -> String;
