@@ -14,8 +14,8 @@ have pkg-config && pkg-config --exists zlib || missing+=(zlib1g-dev)
 want python3 python3
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-build}" = test ]; then
-  want java openjdk-17-jre-headless   # Kafka and ElasticMQ
-  want mvn maven                      # fetches them
+  want java default-jre-headless      # Kafka and ElasticMQ
+  want mvn maven                     # fetches them
   want curl curl
   want openssl openssl
   want flock util-linux
