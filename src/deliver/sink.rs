@@ -115,8 +115,8 @@ impl Sink {
         }
     }
 
-    async fn read(&self, response: Response) -> Outcome {
-        let (status, headers) = (response.status(), response.headers().clone());
+    async fn read(&self, mut response: Response) -> Outcome {
+        let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         match bounded(response, status).await {
             Ok(body) => {
                 let outcome = classify(self.settings.ack_mode, status, &headers, body, Timestamp::now());
