@@ -97,7 +97,7 @@ fn sqs(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result
         messages.push(klr_sqs::Message::native(text.as_bytes()).with_context(|| format!("line {number}"))?);
     }
     let records = klr_sqs::records(&config, messages);
-    let envelope = envelope("sqs", config.arn, config.name, false);
+    let envelope = Envelope::sqs(config.arn, config.name);
     write_batches(args, &records, &klr_sqs::Shape, &envelope, out)
 }
 
@@ -118,8 +118,8 @@ fn kafka(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Resu
     let topic = topic.unwrap_or_default();
     let shape = klr_kafka::Shape::of(servers, args.event_source_arn.as_deref());
     let first = servers.split(',').next().unwrap_or_default();
-    let source = args.event_source_arn.clone().unwrap_or_else(|| format!("kafka://{first}/{topic}"));
-    write_batches(args, &records, &shape, &envelope("kafka", source, topic, true), out)
+    let envelope = Envelope::kafka(args.event_source_arn.clone(), first, topic);
+    write_batches(args, &records, &shape, &envelope, out)
 }
 
 #[cfg(feature = "s3")]
@@ -143,12 +143,6 @@ fn s3(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result<
         }
     }
     Ok(())
-}
-
-#[cfg(any(feature = "sqs", feature = "kafka"))]
-fn envelope(kind: &str, source: String, subject: String, partitioned: bool) -> Envelope {
-    let kind = format!("com.amazonaws.{kind}.batch");
-    Envelope { source, kind, subject, function_name: None, mapping: None, partitioned, overrides: Vec::new() }
 }
 
 #[cfg(any(feature = "sqs", feature = "kafka"))]

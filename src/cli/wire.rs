@@ -24,7 +24,6 @@ pub(super) struct Wiring {
     pub buffer: Arc<Buffer>,
     pub metrics: Arc<Metrics>,
     /// `K_CE_OVERRIDES`.
-    #[cfg_attr(not(any(feature = "sqs", feature = "kafka", feature = "s3")), allow(dead_code))]
     pub overrides: Vec<(String, String)>,
     pub drain: Duration,
     pub once: bool,
@@ -169,6 +168,7 @@ impl Wiring {
         let (source, shape, mut envelope) = self.source(mapping).await?;
         envelope.function_name = Some(mapping.function_name().to_owned());
         envelope.mapping = Some(mapping.uuid);
+        envelope.overrides.clone_from(&self.overrides);
         let invoker: Arc<dyn Invoker> = Arc::new(Delivery {
             sink: way.sink,
             shape: Arc::clone(&shape),
@@ -184,7 +184,7 @@ impl Wiring {
         match &mapping.source {
             #[cfg(feature = "sqs")]
             config::Source::Sqs(config) => {
-                let envelope = self.envelope("sqs", config.arn.clone(), config.name.clone(), false);
+                let envelope = Envelope::sqs(config.arn.clone(), config.name.clone());
                 let queue = klr_sqs::Queue::open(config.clone()).await;
                 Ok((Source::Queue(Box::new(queue)), Arc::new(klr_sqs::Shape), envelope))
             }
@@ -195,22 +195,13 @@ impl Wiring {
                 config.drain_timeout = self.drain;
                 config.once = self.once;
                 let first = config.bootstrap.first().map_or("", String::as_str);
-                let source =
-                    config.arn.clone().unwrap_or_else(|| format!("kafka://{first}/{}", config.topic));
-                let envelope = self.envelope("kafka", source, config.topic.clone(), true);
+                let envelope = Envelope::kafka(config.arn.clone(), first, config.topic.clone());
                 let shape = Arc::new(klr_kafka::Shape::new(&config));
                 Ok((Source::Log(Box::new(klr_kafka::Source::open(config)?)), shape, envelope))
             }
             #[cfg(not(any(feature = "sqs", feature = "kafka")))]
             _ => bail!("this klr was built without any source"),
         }
-    }
-
-    #[cfg(any(feature = "sqs", feature = "kafka"))]
-    fn envelope(&self, kind: &str, source: String, subject: String, partitioned: bool) -> Envelope {
-        let kind = format!("com.amazonaws.{kind}.batch");
-        let overrides = self.overrides.clone();
-        Envelope { source, kind, subject, function_name: None, mapping: None, partitioned, overrides }
     }
 }
 

@@ -28,6 +28,23 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// Batches of a queue.
+    pub fn sqs(arn: String, queue: String) -> Self {
+        Self::batches("sqs", arn, queue, false)
+    }
+
+    /// Batches of a topic; `bootstrap` is the first server's address, which names a cluster without an ARN.
+    pub fn kafka(arn: Option<String>, bootstrap: &str, topic: String) -> Self {
+        let source = arn.unwrap_or_else(|| format!("kafka://{bootstrap}/{topic}"));
+        Self::batches("kafka", source, topic, true)
+    }
+
+    /// Of no mapping yet, and without overrides.
+    fn batches(service: &str, source: String, subject: String, partitioned: bool) -> Self {
+        let kind = format!("com.amazonaws.{service}.batch");
+        Self { source, kind, subject, function_name: None, mapping: None, partitioned, overrides: Vec::new() }
+    }
+
     /// The event of one batch, without data: the body travels beside it. The same batch has the same id.
     pub fn event(&self, batch: &[Record]) -> Result<Event, cloudevents::event::EventBuilderError> {
         let digest = self.digest(batch);
