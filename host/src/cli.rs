@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Host, Reply, Settings, admin, host};
+use crate::{Host, Inherit, Reply, Settings, admin, host};
 
 /// Bad usage or input, as all verbs answer it.
 const USAGE: u8 = 2;
@@ -39,7 +39,7 @@ pub struct Args {
     /// The function's name
     #[arg(long, default_value = "function")]
     name: String,
-    /// python3.X or provided*, where no command is given
+    /// python3.N, nodejsN.x, javaN, rubyN.N, go1.x or provided*, where no command is given
     #[arg(long)]
     runtime: Option<String>,
     /// The handler [default: the command's last argument]
@@ -57,7 +57,11 @@ pub struct Args {
     /// How many invocations run at once; more than one comes with the next release
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
     concurrency: u32,
-    /// A variable for the function: NAME=VALUE, or NAME alone for the host's own value
+    /// An unpacked layer; several in order, a later one wins. Search paths name its folders: nothing is put into /opt
+    #[arg(long = "layer", value_name = "DIR")]
+    layers: Vec<PathBuf>,
+    /// A variable for the function: NAME=VALUE, or NAME alone for the host's own value. The host's environment is the
+    /// function's as well, but for PORT, K_*, KLR_*, Kubernetes' service variables and what Lambda reserves
     #[arg(long = "env", value_name = "K=V")]
     environment: Vec<String>,
     /// Hand a CloudEvent's attributes to the function, as `custom` of its client context
@@ -96,6 +100,8 @@ impl Args {
             timeout: self.timeout,
             memory_mb: self.memory,
             environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
+            inherit: Inherit::Image,
+            layers: self.layers,
             reply: self.reply,
             lazy: self.lazy,
             cloudevent_context: self.cloudevent_context,

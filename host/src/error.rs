@@ -18,27 +18,40 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// A runtime this release does not start by itself.
+    /// A runtime whose client is not looked for.
     #[error(
-        "runtime {0:?} comes with the next release: expected python3.X or provided*, or give its runtime client's \
-         command after `--`"
+        "runtime {0:?}: expected python3.N, nodejsN.x, javaN, rubyN.N, go1.x or provided*, or its runtime client's command \
+         after `--`"
     )]
     Runtime(String),
     /// A managed runtime needs a handler.
-    #[error("runtime {0:?} needs a handler: `--handler MODULE.FUNCTION`")]
-    NoHandler(String),
-    /// No Python that could run the function.
     #[error(
-        "no Python with the package awslambdaric among {tried}: `pip install awslambdaric` into one of them, or name \
-         its interpreter in KLR_PYTHON"
+        "runtime {0:?} needs a handler: `--handler`, as in app.handler (Python, Node, Ruby) or example.Fn::handle (Java)"
     )]
-    NoPython {
-        /// The interpreters that were asked.
-        tried: String,
+    NoHandler(String),
+    /// The runtime client of a managed runtime is not on this machine.
+    #[error("runtime {runtime:?}: no {client} in {looked}: {install}")]
+    NoClient {
+        /// The runtime, as it was asked for.
+        runtime: String,
+        /// What is missing.
+        client: &'static str,
+        /// Where it was looked for.
+        looked: String,
+        /// How to come by it.
+        install: String,
     },
-    /// The code directory is not one.
-    #[error("code directory {path}: {source}")]
+    /// The script a managed runtime is to be started through.
+    #[error("AWS_LAMBDA_EXEC_WRAPPER: expected an executable script, and there is no file {path}")]
+    NoWrapper {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// A directory that is none.
+    #[error("{what} directory {path}: {source}")]
     Directory {
+        /// Whose it is: the code's, or a layer's.
+        what: &'static str,
         /// As it was given.
         path: PathBuf,
         /// What the system said.
@@ -53,6 +66,17 @@ pub enum Error {
         expected: &'static str,
         /// What was given.
         got: String,
+    },
+    /// More variables than Lambda lets a function have.
+    #[error(
+        "the function's environment variables take {bytes} bytes as JSON, and Lambda allows {limit}: shorten them, or put \
+         what is large into a file beside the code"
+    )]
+    Environment {
+        /// What they take.
+        bytes: usize,
+        /// What they may.
+        limit: usize,
     },
     /// The invocation port.
     #[error("cannot listen")]

@@ -143,7 +143,8 @@ impl Sandbox {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
         let launch = &self.plan.launch;
-        let variables = self.plan.variables.for_process(&endpoint.address.to_string());
+        let variables =
+            self.plan.variables.for_process(&endpoint.address.to_string(), &Variables::log_stream());
         let process = Process::start(launch, variables, &self.plan.logs, &self.tail, &self.plan.kill)
             .map_err(|error| {
                 let program = launch.program.to_string_lossy();

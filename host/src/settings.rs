@@ -1,9 +1,11 @@
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::Error;
 
 /// Lambda's longest timeout.
 const LONGEST: Duration = Duration::from_secs(900);
+/// Lambda's limit on a function's variables.
+const LARGEST_ENVIRONMENT: usize = 4096;
 
 /// What to run, and how.
 #[derive(Clone)]
@@ -22,12 +24,19 @@ pub struct Settings {
     pub timeout: Duration,
     /// What the function is told it has; not enforced.
     pub memory_mb: u32,
-    /// The function's own variables. Reserved names are ignored, as on Lambda.
+    /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
     pub environment: Vec<(String, String)>,
+    /// What the function gets of the host's own environment.
+    pub inherit: Inherit,
+    /// Unpacked layers, in order: what a later one has wins. They stand for what Lambda would have merged into `/opt`.
+    pub layers: Vec<PathBuf>,
     /// What a CloudEvent is answered with.
     pub reply: Reply,
     /// Accept before the first process has initialised.
     pub lazy: bool,
+    /// Take HTTP requests that are neither CloudEvents nor Invoke API calls to the function as a Function URL does
+    /// (payload format 2.0).
+    pub http_events: bool,
     /// Hand the CloudEvent's attributes to the function, as `custom` of its client context.
     pub cloudevent_context: bool,
     /// Where the function's output goes.
@@ -45,8 +54,11 @@ impl Default for Settings {
             timeout: Duration::from_secs(3),
             memory_mb: 128,
             environment: Vec::new(),
+            inherit: Inherit::Needed,
+            layers: Vec::new(),
             reply: Reply::Auto,
             lazy: false,
+            http_events: false,
             cloudevent_context: false,
             logs: Logs::Inherit,
         }
@@ -86,8 +98,29 @@ impl Settings {
                 return Err(Error::Setting { field: "environment", expected, got: name.clone() });
             }
         }
+        self.check_size()
+    }
+
+    /// Lambda's limit on a function's variables, measured as it measures them: as a JSON object.
+    fn check_size(&self) -> Result<(), Error> {
+        let variables: BTreeMap<_, _> = self.environment.iter().map(|(name, value)| (name, value)).collect();
+        let bytes = serde_json::to_vec(&variables).expect("strings are always JSON").len();
+        if !variables.is_empty() && bytes > LARGEST_ENVIRONMENT {
+            return Err(Error::Environment { bytes, limit: LARGEST_ENVIRONMENT });
+        }
         Ok(())
     }
+}
+
+/// How much of the host's environment is the function's too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Inherit {
+    /// Where programs and libraries are, whom to trust, and how to reach AWS: the host is a program of its own.
+    #[default]
+    Needed,
+    /// All but what is the host's own (`PORT`, `K_*`, `KLR_*`) or Kubernetes' (service variables): the host is the entry
+    /// point of a function image, so what the image and the Knative Service set was meant for the function.
+    Image,
 }
 
 /// What a CloudEvent is answered with when the function succeeded.

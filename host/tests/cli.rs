@@ -97,11 +97,11 @@ fn provided(code: &TempDir) -> [&str; 4] {
 async fn it_serves_tells_its_health_and_leaves_nothing_behind() {
     let code = code(BOOTSTRAP);
     let arguments = [&provided(&code)[..], &["--timeout", "20s", "--env", "A=b", "--env", "GIVEN"]].concat();
-    let mut host = Running::start(&arguments, &[("GIVEN", "host's"), ("UNASKED", "x")]);
+    let mut host = Running::start(&arguments, &[("GIVEN", "host's"), ("IMAGE", "x"), ("K_SINK", "y")]);
     host.accepts().await;
     let told: Value = json(host.ask(r#"{"do":"context"}"#).await).await;
     assert_eq!((&told["env"]["A"], &told["env"]["GIVEN"]), (&"b".into(), &"host's".into()));
-    assert_eq!(told["env"].get("UNASKED"), None);
+    assert_eq!((&told["env"]["IMAGE"], told["env"].get("K_SINK")), (&"x".into(), None));
     assert_eq!(host.ask(r#"{"do":"print","line":"said by the function"}"#).await.status(), 200);
     assert_eq!(host.ask(r#"{"do":"error"}"#).await.status(), 500);
 
@@ -239,9 +239,13 @@ fn bad_usage_is_told_and_exits_2() {
     told(&at, &[], "nothing to run");
     told(
         &[&at[..], &["--runtime", "nodejs22.x", "--handler", "a.b"]].concat(),
-        &[],
-        "comes with the next release",
+        &[("PATH", path), ("KLR_NODE_RIC", "")],
+        "npm install aws-lambda-ric",
     );
+    told(&[&at[..], &["--runtime", "dotnet8", "--handler", "a.b"]].concat(), &[], "after `--`");
+    told(&[&at[..], &["--layer", "/no/layer", "--", "true"]].concat(), &[], "layer directory /no/layer");
+    let large = format!("A={}", "x".repeat(4096));
+    told(&[&at[..], &["--env", &large, "--", "true"]].concat(), &[], "4096");
     told(&[&at[..], &["--runtime", "python3.13"]].concat(), &[], "--handler");
     let python = [&at[..], &["--runtime", "python3.13", "--handler", "a.b"]].concat();
     told(&python, &[("PATH", path)], "pip install awslambdaric");

@@ -1,4 +1,7 @@
-//! The environment of the function's process: Lambda's, and nothing of the host's own but what it needs to run here.
+//! The environment of the function's process: Lambda's, and what of the host's own is the function's too.
+
+mod inherited;
+mod paths;
 
 use std::{
     collections::BTreeMap,
@@ -9,26 +12,6 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{Settings, invocation::VERSION, launch::Launch};
-
-/// Taken over from the host where it has them: where programs and their libraries are, and whom to trust.
-const INHERITED: [&str; 13] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "JAVA_HOME",
-    "NODE_PATH",
-    "PYTHONPATH",
-    "GEM_PATH",
-    "RUBYLIB",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NODE_EXTRA_CA_CERTS",
-    "REQUESTS_CA_BUNDLE",
-];
-
-/// Lambda's own, where neither host nor user has one.
-const DEFAULT_PATH: &str = "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin";
 
 /// Where functions live whose account and region nobody said.
 const ACCOUNT: &str = "123456789012";
@@ -48,12 +31,7 @@ impl Variables {
         launch: &Launch,
         host: impl Iterator<Item = (OsString, OsString)>,
     ) -> Self {
-        let mut fixed = BTreeMap::new();
-        set(&mut fixed, "PATH", DEFAULT_PATH);
-        set(&mut fixed, "LANG", "en_US.UTF-8");
-        // An empty credential is worse than none: clients take it for one.
-        let kept = host.filter(|(name, value)| inherits(name) && !value.is_empty());
-        fixed.extend(kept);
+        let mut fixed = inherited::inherited(host, settings.inherit);
         for (name, value) in &settings.environment {
             if reserved(name) {
                 tracing::warn!(name, "reserved on Lambda: the value given is ignored");
@@ -65,6 +43,9 @@ impl Variables {
         let region = region.map_or_else(|| REGION.to_owned(), |value| value.to_string_lossy().into_owned());
         set(&mut fixed, "AWS_REGION", &region);
         set(&mut fixed, "AWS_DEFAULT_REGION", &region);
+        default(&mut fixed, "LANG", "en_US.UTF-8");
+        default(&mut fixed, "AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+        paths::complete(&mut fixed, launch);
         platform(&mut fixed, settings, launch);
         Self { fixed, arn: format!("arn:aws:lambda:{region}:{ACCOUNT}:function:{}", settings.name) }
     }
@@ -74,12 +55,16 @@ impl Variables {
         &self.arn
     }
 
-    /// For one process, served at `endpoint`.
-    pub(crate) fn for_process(&self, endpoint: &str) -> BTreeMap<OsString, OsString> {
-        let mut all = self.fixed.clone();
+    /// A name for the log stream of one more execution environment.
+    pub(crate) fn log_stream() -> String {
         let day = Timestamp::now().strftime("%Y/%m/%d");
-        let stream = format!("{day}/[{VERSION}]{}", Uuid::new_v4().simple());
-        set(&mut all, "AWS_LAMBDA_LOG_STREAM_NAME", &stream);
+        format!("{day}/[{VERSION}]{}", Uuid::new_v4().simple())
+    }
+
+    /// For one process, served at `endpoint`, whose output goes to the log stream `stream`.
+    pub(crate) fn for_process(&self, endpoint: &str, stream: &str) -> BTreeMap<OsString, OsString> {
+        let mut all = self.fixed.clone();
+        set(&mut all, "AWS_LAMBDA_LOG_STREAM_NAME", stream);
         set(&mut all, "AWS_LAMBDA_RUNTIME_API", endpoint);
         all
     }
@@ -99,8 +84,14 @@ fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch:
     if let Some(handler) = &launch.handler {
         set(all, "_HANDLER", handler);
     }
-    if let Some(name) = &launch.execution_env {
-        set(all, "AWS_EXECUTION_ENV", name);
+    if let Some(runtime) = &launch.runtime {
+        set(all, "AWS_EXECUTION_ENV", &format!("AWS_Lambda_{runtime}"));
+    }
+    // Two spellings of one address: older X-Ray SDKs read the parts.
+    let daemon = all.get(OsStr::new("AWS_XRAY_DAEMON_ADDRESS")).and_then(|at| at.to_str()).map(str::to_owned);
+    if let Some((address, port)) = daemon.as_deref().and_then(|at| at.rsplit_once(':')) {
+        set(all, "_AWS_XRAY_DAEMON_ADDRESS", address);
+        set(all, "_AWS_XRAY_DAEMON_PORT", port);
     }
 }
 
@@ -108,10 +99,8 @@ fn set(all: &mut BTreeMap<OsString, OsString>, name: &str, value: &str) {
     all.insert(name.into(), value.into());
 }
 
-/// Whether the function gets the host's own value: see [`INHERITED`], and how to reach AWS.
-fn inherits(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    INHERITED.contains(&name) || name.starts_with("AWS_") && !reserved(name)
+fn default(all: &mut BTreeMap<OsString, OsString>, name: &str, value: &str) {
+    all.entry(name.into()).or_insert_with(|| value.into());
 }
 
 /// Names that are the platform's alone. Region and credentials are reserved on Lambda too; here whoever gives them is the
@@ -128,17 +117,20 @@ mod tests {
     use super::*;
 
     fn variables(host: &[(&str, &str)], given: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        variables_of(Launch::default(), host, given)
+    }
+
+    fn variables_of(
+        launch: Launch,
+        host: &[(&str, &str)],
+        given: &[(&str, &str)],
+    ) -> BTreeMap<OsString, OsString> {
         let environment = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let settings = Settings { name: "orders".into(), environment, ..Settings::default() };
-        let launch = Launch {
-            program: "p".into(),
-            arguments: Vec::new(),
-            directory: "/code".into(),
-            handler: Some("app.handler".into()),
-            execution_env: None,
-        };
+        let handler = Some("app.handler".into());
+        let launch = Launch { directory: "/code".into(), handler, ..launch };
         let host = host.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
-        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9")
+        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9", &Variables::log_stream())
     }
 
     fn value<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {
@@ -171,24 +163,62 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_does_not_leak_through_and_reserved_names_are_not_the_users() {
+    fn reserved_names_are_not_the_users() {
         let host = [
-            ("PORT", "8080"),
-            ("K_SINK", "http://x"),
-            ("AWS_ACCESS_KEY_ID", "AKIA"),
-            ("AWS_SESSION_TOKEN", ""),
             ("AWS_LAMBDA_RUNTIME_API", "elsewhere"),
             ("AWS_LAMBDA_MAX_CONCURRENCY", "9"),
             ("AWS_REGION", "eu-west-1"),
         ];
-        let all = variables(&host, &[("_HANDLER", "x"), ("TZ", "CET"), ("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
-        for gone in ["PORT", "K_SINK", "AWS_SESSION_TOKEN", "AWS_LAMBDA_MAX_CONCURRENCY"] {
+        let given =
+            [("_HANDLER", "x"), ("_X_AMZN_TRACE_ID", "x"), ("TZ", "CET"), ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+        let all = variables(&host, &given);
+        for gone in ["AWS_LAMBDA_MAX_CONCURRENCY", "_X_AMZN_TRACE_ID"] {
             assert_eq!(value(&all, gone), None, "{gone}");
         }
-        assert_eq!(value(&all, "AWS_ACCESS_KEY_ID"), Some("AKIA"));
         assert_eq!(value(&all, "AWS_DEFAULT_REGION"), Some("eu-west-1"));
         assert_eq!(value(&all, "_HANDLER"), Some("app.handler"));
         assert_eq!(value(&all, "TZ"), Some(":UTC"));
         assert_eq!(value(&all, "AWS_LAMBDA_LOG_FORMAT"), Some("JSON"));
+        assert_eq!(value(&all, "AWS_XRAY_CONTEXT_MISSING"), Some("LOG_ERROR"));
+        assert_eq!(value(&all, "AWS_EXECUTION_ENV"), None, "an OS-only runtime has none");
+    }
+
+    #[test]
+    fn layers_are_on_every_search_path_the_last_first() {
+        let made: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+        let folders: Vec<_> = made.iter().map(|layer| layer.path().canonicalize().unwrap()).collect();
+        for below in
+            ["bin", "lib", "python/lib/python3.12/site-packages", "nodejs/node20/node_modules", "ruby/lib"]
+        {
+            folders.iter().for_each(|layer| std::fs::create_dir_all(layer.join(below)).unwrap());
+        }
+        let layers = crate::layers::Layers::find(&folders).unwrap();
+        let of = |runtime: &str| {
+            let runtime = Some(runtime.to_owned());
+            variables_of(
+                Launch { layers: layers.clone(), runtime, ..Launch::default() },
+                &[("PATH", "/bin")],
+                &[],
+            )
+        };
+        let both = |below: &str| format!("{}/{below}:{}/{below}", folders[1].display(), folders[0].display());
+        let python = of("python3.12");
+        assert!(value(&python, "PATH").unwrap().starts_with(&format!("/bin:{}", both("bin"))));
+        assert!(value(&python, "LD_LIBRARY_PATH").unwrap().contains(&both("lib")));
+        let expected = format!("{}:{}", both("python/lib/python3.12/site-packages"), both("python"));
+        assert!(value(&python, "PYTHONPATH").unwrap().starts_with(&expected), "{python:?}");
+        assert_eq!(value(&python, "AWS_EXECUTION_ENV"), Some("AWS_Lambda_python3.12"));
+        let node = of("nodejs20.x");
+        let expected = format!("{}:/code", both("nodejs/node20/node_modules"));
+        assert_eq!(value(&node, "NODE_PATH"), Some(expected.as_str()));
+        assert!(value(&of("ruby3.3"), "RUBYLIB").unwrap().contains(&both("ruby/lib")));
+        assert_eq!(value(&of("java17"), "CLASSPATH"), Some("/code:/code/lib/*"));
+    }
+
+    #[test]
+    fn an_x_ray_daemon_is_told_in_both_spellings() {
+        let all = variables(&[("AWS_XRAY_DAEMON_ADDRESS", "10.0.0.1:2000")], &[]);
+        assert_eq!(value(&all, "_AWS_XRAY_DAEMON_ADDRESS"), Some("10.0.0.1"));
+        assert_eq!(value(&all, "_AWS_XRAY_DAEMON_PORT"), Some("2000"));
     }
 }
