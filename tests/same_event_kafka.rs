@@ -193,3 +193,26 @@ fn a_batch_travels_as_a_cloud_event() {
     assert!(!id.is_empty() && again.header("ce-id") == Some(id), "the same batch, the same id");
     assert_eq!(first.body, again.body);
 }
+
+#[test]
+fn a_trace_that_all_records_share_goes_on() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = Topic::create(kafka, 2);
+    let traced = [("traceparent", Some(PARENT.as_bytes())), ("tracestate", Some(b"a=1".as_slice()))];
+    for (partition, headers) in [(0, traced.as_slice()), (0, &traced), (1, &traced), (1, &[])] {
+        topic.send(Message { partition, value: Some(b"x"), headers, ..Message::default() });
+    }
+    topic.flush();
+    let sink = Sink::start(|_| Answer::status(200));
+    let to = format!("sink: {{ uri: '{}' }}", sink.uri);
+    // One request a partition: its two records fill a batch.
+    let mapping = topic.mapping(&["startingPosition: TRIM_HORIZON", "batchSize: 2", &to]);
+    let bridge = Setup::run(env!("CARGO_BIN_EXE_klr")).resources("orders.yaml", &mapping).start();
+    assert!(topic.group().wait_committed(&topic.ends(), PATIENCE), "{}", bridge.stderr());
+    for request in sink.requests() {
+        let whole = request.header("ce-partitionkey").unwrap().ends_with("-0");
+        assert_eq!(request.header("ce-traceparent") == Some(PARENT), whole, "{request:?}");
+        assert_eq!(request.header("ce-tracestate") == Some("a=1"), whole, "{request:?}");
+    }
+}

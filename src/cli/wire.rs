@@ -172,7 +172,7 @@ impl Wiring {
         let invoker: Arc<dyn Invoker> = Arc::new(Delivery {
             sink: way.sink,
             shape: Arc::clone(&shape),
-            envelope,
+            headers: envelope.headers()?,
             queueing: way.queueing,
         });
         let status = self.status(&mapping.name);

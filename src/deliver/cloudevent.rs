@@ -2,11 +2,23 @@
 
 use std::fmt::Write as _;
 
-use cloudevents::{Event, EventBuilder, EventBuilderV10};
+use cloudevents::{Event, EventBuilder, EventBuilderV10, event::EventBuilderError};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use klr_contract::{Place, Position, Record};
+use klr_contract::{Place, Position, Record, Trace};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+/// A mapping whose batches cannot be named as CloudEvents.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The attributes.
+    #[error("the mapping's batches cannot be CloudEvents")]
+    Event(#[from] EventBuilderError),
+    /// An extension (`K_CE_OVERRIDES`).
+    #[error("the mapping's batches cannot be CloudEvents over HTTP")]
+    Headers(#[from] klr_host::cloudevent::Error),
+}
 
 /// The attributes all batches of one mapping share.
 #[derive(Debug, Clone)]
@@ -46,29 +58,56 @@ impl Envelope {
     }
 
     /// The event of one batch, without data: the body travels beside it. The same batch has the same id.
-    pub fn event(&self, batch: &[Record]) -> Result<Event, cloudevents::event::EventBuilderError> {
-        let digest = self.digest(batch);
-        let mut builder = EventBuilderV10::new()
-            .id(hex(&digest[..16]))
-            .source(&self.source)
-            .ty(&self.kind)
-            .subject(&self.subject)
-            .time(newest(batch).to_string())
-            // Begun here: a sampled-out root whose trace id is the batch's, so attempts of one batch are one trace.
-            .extension("traceparent", format!("00-{}-{}-00", hex(&digest[..16]), hex(&digest[16..24])));
+    pub fn event(&self, batch: &[Record]) -> Result<Event, EventBuilderError> {
+        let Stamp { id, time, parent, state, partition } = self.stamp(batch);
+        let mut builder = self.template().id(id).time(time).extension("traceparent", parent);
+        if let Some(state) = state {
+            builder = builder.extension("tracestate", state);
+        }
+        if let Some(partition) = partition {
+            builder = builder.extension("partitionkey", partition);
+        }
+        for (name, value) in &self.overrides {
+            builder = builder.extension(name, value.as_str());
+        }
+        builder.build()
+    }
+
+    /// What all batches share, of the event, as headers.
+    pub fn headers(self) -> Result<Headers, Error> {
+        let mut template = self.template().id("");
+        for (name, value) in &self.overrides {
+            template = template.extension(name, value.as_str());
+        }
+        let fixed = klr_host::cloudevent::binary_headers(&template.build()?)?;
+        Ok(Headers { envelope: self, fixed })
+    }
+
+    /// What is the same in every batch's event, less the overrides.
+    fn template(&self) -> EventBuilderV10 {
+        let mut builder = EventBuilderV10::new().source(&self.source).ty(&self.kind).subject(&self.subject);
         if let Some(name) = &self.function_name {
             builder = builder.extension("functionname", name.as_str());
         }
         if let Some(uuid) = &self.mapping {
             builder = builder.extension("mappinguid", uuid.to_string());
         }
-        if let Some(partition) = self.partitioned.then(|| one_partition(batch)).flatten() {
-            builder = builder.extension("partitionkey", format!("{}-{partition}", self.subject));
-        }
-        for (name, value) in &self.overrides {
-            builder = builder.extension(name, value.as_str());
-        }
-        builder.build()
+        builder
+    }
+
+    fn stamp(&self, batch: &[Record]) -> Stamp {
+        let digest = self.digest(batch);
+        let id = hex(&digest[..16]);
+        let (parent, state) = match one_trace(batch) {
+            Some(trace) => (trace.parent.clone(), trace.state.clone()),
+            // Begun here: a sampled-out root whose trace id is the batch's, so attempts of one batch are one trace.
+            None => (format!("00-{id}-{}-00", hex(&digest[16..24])), None),
+        };
+        let newest = batch.iter().map(|record| record.at).max().unwrap_or(Timestamp::UNIX_EPOCH);
+        let partition = self.partitioned.then(|| one_partition(batch)).flatten();
+        let partition = partition.map(|partition| format!("{}-{partition}", self.subject));
+        let precision = if newest.subsec_nanosecond() == 0 { 0 } else { 3 };
+        Stamp { id, time: format!("{newest:.precision$}"), parent, state, partition }
     }
 
     /// A hash of mapping and record identifiers. Receipts and epochs are left out: they change with every delivery.
@@ -92,8 +131,52 @@ impl Envelope {
     }
 }
 
-fn newest(batch: &[Record]) -> Timestamp {
-    batch.iter().map(|record| record.at).max().unwrap_or(Timestamp::UNIX_EPOCH)
+/// What differs from batch to batch.
+struct Stamp {
+    id: String,
+    time: String,
+    parent: String,
+    state: Option<String>,
+    partition: Option<String>,
+}
+
+/// The events of one mapping as headers (binary mode), made without the event: per batch it would cost more than the
+/// engine's own work.
+pub struct Headers {
+    envelope: Envelope,
+    fixed: HeaderMap,
+}
+
+impl Headers {
+    /// The headers of one batch: those of [`Envelope::event`].
+    pub fn of(&self, batch: &[Record]) -> HeaderMap {
+        let stamp = self.envelope.stamp(batch);
+        let mut headers = self.fixed.clone();
+        headers.insert(HeaderName::from_static("ce-id"), printable(stamp.id));
+        headers.insert(HeaderName::from_static("ce-time"), printable(stamp.time));
+        // Overrides are among the fixed ones, and stay.
+        let mut extension = |name, value: String| {
+            headers.entry(HeaderName::from_static(name)).or_insert_with(|| printable(value));
+        };
+        extension("ce-traceparent", stamp.parent);
+        if let Some(state) = stamp.state {
+            extension("ce-tracestate", klr_host::cloudevent::encoded(&state));
+        }
+        if let Some(partition) = stamp.partition {
+            extension("ce-partitionkey", klr_host::cloudevent::encoded(&partition));
+        }
+        headers
+    }
+}
+
+fn printable(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("hex, times and percent-encoded text are printable ASCII")
+}
+
+/// The trace all records are part of.
+fn one_trace(batch: &[Record]) -> Option<&Trace> {
+    let first = batch.first()?.trace.as_deref()?;
+    batch.iter().all(|record| record.trace.as_deref() == Some(first)).then_some(first)
 }
 
 fn one_partition(batch: &[Record]) -> Option<u32> {
@@ -135,7 +218,7 @@ mod tests {
     fn record(index: u32, epoch: u32, offset: i64) -> Record {
         let partition = Partition { index, epoch };
         let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
-        Record { json: Ok(Bytes::new()), place, at: Timestamp::from_second(offset).unwrap() }
+        Record { json: Ok(Bytes::new()), place, at: Timestamp::from_second(offset).unwrap(), trace: None }
     }
 
     #[test]
@@ -158,5 +241,39 @@ mod tests {
         assert_eq!(extension("team").as_deref(), Some("blue"));
         let mixed = envelope().event(&[record(3, 1, 7), record(4, 1, 9)]).unwrap();
         assert!(mixed.extension("partitionkey").is_none());
+    }
+
+    #[test]
+    fn headers_are_those_of_the_event() {
+        let millis = Record { at: Timestamp::from_millisecond(1_500).unwrap(), ..record(3, 1, 1) };
+        let traced = |parent: &str, state: &[u8]| Record {
+            trace: Trace::w3c(parent.as_bytes(), Some(state)),
+            ..record(3, 1, 1)
+        };
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let other = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203331-01";
+        let tracer = Envelope { overrides: vec![("traceparent".into(), other.into())], ..envelope() };
+        for (envelope, batch) in [
+            (envelope(), vec![record(3, 1, 7), record(3, 1, 9)]),
+            (envelope(), vec![record(3, 1, 7), record(4, 1, 9), millis]),
+            (Envelope { subject: "größe 1%".into(), ..envelope() }, vec![traced(parent, b"a=1 %")]),
+            (tracer, vec![traced(parent, b"a=1")]),
+        ] {
+            let event = envelope.event(&batch).unwrap();
+            let expected = klr_host::cloudevent::binary_headers(&event).unwrap();
+            assert_eq!(envelope.headers().unwrap().of(&batch), expected);
+        }
+    }
+
+    #[test]
+    fn a_trace_all_records_share_goes_on() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let traced = || Record { trace: Trace::w3c(parent.as_bytes(), None), ..record(3, 1, 1) };
+        let told = |batch: &[Record]| {
+            let event = envelope().event(batch).unwrap();
+            event.extension("traceparent").unwrap().to_string()
+        };
+        assert_eq!(told(&[traced(), traced()]), parent);
+        assert_ne!(told(&[traced(), record(3, 1, 2)]), parent);
     }
 }

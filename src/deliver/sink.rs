@@ -17,7 +17,7 @@ use reqwest::{Client, Response, Url, redirect};
 
 use super::{
     AckMode, Invoker, Outcome,
-    cloudevent::Envelope,
+    cloudevent::Headers,
     outcome::{LARGEST_REPLY, classify},
 };
 
@@ -212,7 +212,7 @@ pub struct Delivery {
     /// Joins fragments.
     pub shape: Arc<dyn Shape>,
     /// Names batches.
-    pub envelope: Envelope,
+    pub headers: Headers,
     /// How long a request may wait at the sink before the function's own time begins. A host of ours queues at its door.
     pub queueing: Duration,
 }
@@ -220,16 +220,7 @@ pub struct Delivery {
 #[async_trait]
 impl Invoker for Delivery {
     async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
-        let event = match self.envelope.event(batch) {
-            Ok(event) => event,
-            Err(error) => {
-                return Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}"));
-            }
-        };
-        match klr_host::cloudevent::binary_headers(&event) {
-            Ok(headers) => self.sink.post(headers, self.shape.event(batch), timeout + self.queueing).await,
-            Err(error) => Outcome::Unreachable(format!("cannot name the batch as a CloudEvent: {error}")),
-        }
+        self.sink.post(self.headers.of(batch), self.shape.event(batch), timeout + self.queueing).await
     }
 }
 

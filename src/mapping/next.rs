@@ -108,6 +108,10 @@ pub enum Next {
 
 /// Decides for a log's piece of `len` records. `jitter` is in 0..1.
 pub fn next(policy: &Policy, len: usize, tries: Tries, judged: &Judged, jitter: f64) -> Next {
+    // Most pieces are done, and wait for nothing.
+    if *judged == Judged::Done {
+        return Next::Done;
+    }
     let wait = backoff(tries.streak, jitter);
     let again = |attempts, broken, wait| {
         Next::Again(Tries { attempts, streak: tries.streak.saturating_add(1), broken }, wait)

@@ -19,6 +19,7 @@ mod log;
 mod queue;
 mod record;
 mod shape;
+mod trace;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -30,6 +31,7 @@ pub use log::{Arrival, Log};
 pub use queue::{Queue, Refused};
 pub use record::{Partition, Place, Position, Reason, Record};
 pub use shape::Shape;
+pub use trace::Trace;
 
 /// Where records come from: the engine's one branch.
 pub enum Source {

@@ -1,6 +1,8 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::Trace;
+
 /// One record, already in the function's shape.
 ///
 /// The fragment is a slice of the one buffer its pull (of its partition) came in, so cloning a record copies nothing.
@@ -13,6 +15,8 @@ pub struct Record {
     pub place: Place,
     /// The source's own time for it (sent, appended, arrived): record age is counted from here.
     pub at: Timestamp,
+    /// The trace it is part of, if it says so: the delivery goes on with it. Boxed: few do, and records are moved often.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Record {

@@ -242,7 +242,12 @@ mod tests {
 
     fn record(partition: Partition, bytes: usize) -> Arrival {
         let place = Place::At { partition, position: Position::Offset(0), key: 0 };
-        Arrival::Record(Record { json: Ok(Bytes::from(vec![b'x'; bytes])), place, at: Timestamp::UNIX_EPOCH })
+        Arrival::Record(Record {
+            json: Ok(Bytes::from(vec![b'x'; bytes])),
+            place,
+            at: Timestamp::UNIX_EPOCH,
+            trace: None,
+        })
     }
 
     fn counts(arrivals: &[Arrival]) -> (usize, usize) {

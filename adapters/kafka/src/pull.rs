@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use klr_contract::{Arrival, Partition, Place, Position, Reason, Record};
+use klr_contract::{Arrival, Partition, Place, Position, Reason, Record, Trace};
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 
@@ -27,7 +27,13 @@ pub(crate) struct Pull {
 }
 
 enum Item {
-    Record { buffer: usize, json: Result<Range<usize>, Reason>, offset: i64, at: Option<Timestamp> },
+    Record {
+        buffer: usize,
+        json: Result<Range<usize>, Reason>,
+        offset: i64,
+        at: Option<Timestamp>,
+        trace: Option<Box<Trace>>,
+    },
     Other(Arrival),
 }
 
@@ -47,19 +53,19 @@ impl Pull {
         let (_, buffer) = &mut self.buffers[number];
         let start = buffer.len();
         let (timestamp, timestamp_type) = timestamp(message);
-        let json = match write(&self.topic, message, timestamp, timestamp_type, buffer) {
-            Ok(()) => {
+        let (json, trace) = match write(&self.topic, message, timestamp, timestamp_type, buffer) {
+            Ok(trace) => {
                 self.bytes += buffer.len() - start;
-                Ok(start..buffer.len())
+                (Ok(start..buffer.len()), trace)
             }
             Err(reason) => {
                 buffer.truncate(start);
-                Err(reason)
+                (Err(reason), None)
             }
         };
         let at =
             Timestamp::from_millisecond(timestamp).ok().filter(|_| timestamp_type != TimestampType::None);
-        self.items.push(Item::Record { buffer: number, json, offset: message.offset(), at });
+        self.items.push(Item::Record { buffer: number, json, offset: message.offset(), at, trace });
     }
 
     /// Something in between: a place passed over, an end.
@@ -83,12 +89,13 @@ impl Pull {
         self.bytes = 0;
         let arrival = |item| match item {
             Item::Other(arrival) => arrival,
-            Item::Record { buffer, json, offset, at } => {
+            Item::Record { buffer, json, offset, at, trace } => {
                 let (partition, bytes) = &sealed[buffer];
                 Arrival::Record(Record {
                     json: json.map(|range| bytes.slice(range)),
                     place: Place::At { partition: *partition, position: Position::Offset(offset), key: 0 },
                     at: at.unwrap_or(now),
+                    trace,
                 })
             }
         };
@@ -127,7 +134,7 @@ fn write(
     timestamp: i64,
     timestamp_type: TimestampType,
     out: &mut Vec<u8>,
-) -> Result<(), Reason> {
+) -> Result<Option<Box<Trace>>, Reason> {
     let native = Native {
         topic,
         partition: message.partition(),
@@ -139,8 +146,7 @@ fn write(
         headers: std::iter::empty(),
     };
     let Some(headers) = message.headers() else {
-        shape::write(native, out);
-        return Ok(());
+        return Ok(shape::write(native, out));
     };
     let Native { topic, partition, offset, timestamp, timestamp_type, key, value, .. } = native;
     let headers = headers.iter().map(|header| (header.key, header.value));

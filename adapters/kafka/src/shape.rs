@@ -3,7 +3,7 @@
 use base64_simd::STANDARD;
 use bytes::{BufMut, Bytes};
 use jiff::Timestamp;
-use klr_contract::{Partition, Place, Position, Record};
+use klr_contract::{Partition, Place, Position, Record, Trace};
 use serde_json::Value;
 
 use crate::{Config, Header, Native, TimestampType};
@@ -48,11 +48,12 @@ impl Shape {
         let own_time = native.timestamp_type != TimestampType::None;
         let at = Timestamp::from_millisecond(native.timestamp).ok().filter(|_| own_time);
         let mut json = Vec::new();
-        write(native, &mut json);
+        let trace = write(native, &mut json);
         Record {
             json: Ok(json.into()),
             place: Place::At { partition, position, key: 0 },
             at: at.unwrap_or_else(Timestamp::now),
+            trace,
         }
     }
 }
@@ -181,8 +182,11 @@ fn name_len(list: &List<'_>) -> usize {
     list.topic.len().max(2) + 1 + list.index.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
-/// Writes the fragment of one message.
-pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, out: &mut Vec<u8>) {
+/// Writes the fragment of one message; answers the trace its headers say it is part of.
+pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(
+    native: Native<'a, H>,
+    out: &mut Vec<u8>,
+) -> Option<Box<Trace>> {
     let bytes = native.key.map_or(0, <[u8]>::len) + native.value.map_or(0, <[u8]>::len);
     out.reserve(bytes / 3 * 4 + native.topic.len() + 192);
     out.put_slice(HEAD);
@@ -206,8 +210,14 @@ pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, o
         base64(value, out);
     }
     out.put_slice(br#","headers":["#);
+    let (mut parent, mut state) = (None, None);
     for (number, (name, value)) in native.headers.enumerate() {
         out.put_slice(if number == 0 { b"{" } else { b",{" });
+        match name {
+            "traceparent" => parent = value,
+            "tracestate" => state = value,
+            _ => {}
+        }
         string(name, out);
         out.put_slice(b":[");
         for (number, byte) in value.unwrap_or_default().iter().enumerate() {
@@ -220,6 +230,7 @@ pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(native: Native<'a, H>, o
         out.put_slice(b"]}");
     }
     out.put_slice(b"]}");
+    Trace::w3c(parent?, state)
 }
 
 /// A quoted JSON string. Names without anything to escape, nearly all, are copied as they are.

@@ -3,6 +3,7 @@ use std::{fmt, marker::PhantomData};
 use aws_sdk_sqs::types;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
+use klr_contract::Trace;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -90,6 +91,17 @@ impl Message {
         self.system("SentTimestamp")
             .and_then(|millis| Timestamp::from_millisecond(millis.parse().ok()?).ok())
             .unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The trace it is part of: X-Ray's, as AWS's senders mark it, or the one OpenTelemetry's put among the attributes.
+    pub fn trace(&self) -> Option<Box<Trace>> {
+        let attribute = |name| {
+            let (_, attribute) = self.attributes.iter().find(|(key, _)| key == name)?;
+            let Content::Text(text) = &attribute.content else { return None };
+            Some(text.as_bytes())
+        };
+        let w3c = || Trace::w3c(attribute("traceparent")?, attribute("tracestate"));
+        self.system("AWSTraceHeader").and_then(Trace::xray).or_else(w3c)
     }
 
     /// A system attribute.

@@ -63,6 +63,7 @@ pub fn records(config: &Config, messages: Vec<Message>) -> Vec<Record> {
         .map(|(message, (start, end))| Record {
             json: Ok(buffer.slice(start..end)),
             at: message.sent(),
+            trace: message.trace(),
             place: Place::Item { id: message.id.into(), receipt: message.receipt.into() },
         })
         .collect()

@@ -15,7 +15,7 @@ use cloudevents::Event;
 use http::HeaderMap;
 
 pub(crate) use read::{Received, is_structured, receive};
-pub use write::{binary_headers, structured};
+pub use write::{binary_headers, encoded, structured};
 
 /// Why a message is no CloudEvent, or an event cannot be written as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

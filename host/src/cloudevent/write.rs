@@ -27,11 +27,15 @@ pub fn binary_headers(event: &Event) -> Result<HeaderMap, Error> {
         }
         check_name(name)?;
         let header = HeaderName::try_from(format!("ce-{name}")).map_err(|_| Error::Name(name.to_owned()))?;
-        let encoded = utf8_percent_encode(&text, &ENCODED).to_string();
-        let value = HeaderValue::from_str(&encoded).expect("percent-encoded text is printable ASCII");
+        let value = HeaderValue::try_from(encoded(&text)).expect("percent-encoded text is printable ASCII");
         headers.insert(header, value);
     }
     Ok(headers)
+}
+
+/// An attribute's text as a header's value: what a header cannot hold is percent-encoded.
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, &ENCODED).to_string()
 }
 
 /// An event in structured mode: the body of a message of type `application/cloudevents+json`.

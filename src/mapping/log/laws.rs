@@ -229,6 +229,7 @@ impl World {
                     json: Ok(Bytes::from("1".repeat(size))),
                     place: Place::At { partition, position: Position::Offset(broker.next), key: 0 },
                     at: Timestamp::from_second(BORN).unwrap(),
+                    trace: None,
                 }));
                 broker.next += 1;
                 want -= 1;
@@ -345,7 +346,7 @@ fn a_partition_that_is_done_does_not_wait_for_anothers_retry() {
     let record = |partition, offset| {
         let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
         let at = Timestamp::from_second(BORN).unwrap();
-        Arrival::Record(Record { json: Ok(Bytes::from_static(b"1")), place, at })
+        Arrival::Record(Record { json: Ok(Bytes::from_static(b"1")), place, at, trace: None })
     };
     let mut out = Vec::new();
     let mut arrivals: Vec<_> = partitions.map(Arrival::Gained).into();

@@ -50,10 +50,10 @@ impl Carried {
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for message in messages {
             let at = message.sent();
-            let json = self.shape(&message);
+            let (json, trace) = (self.shape(&message), message.trace());
             let place = Place::Item { id: message.id.into(), receipt: message.receipt.into() };
             match json {
-                Some(json) => wanted.push(Record { json, place, at }),
+                Some(json) => wanted.push(Record { json, place, at, trace }),
                 None => unwanted.push(place),
             }
         }

@@ -200,6 +200,7 @@ impl Item {
                 receipt: Bytes::from(self.receipt.clone()),
             },
             at: self.at,
+            trace: None,
         }
     }
 }
