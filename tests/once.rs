@@ -59,6 +59,21 @@ fn an_empty_topic_is_drained_at_once() {
 }
 
 #[test]
+fn a_member_beside_one_that_owns_everything_leaves() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = Topic::create(kafka, 1);
+    topic.fill(10, 10);
+    let sink = Sink::start(|_| Answer::status(200));
+    let mapping = kafka_mapping(&topic, &sink, &[]);
+    let mut owner = Setup::run(env!("CARGO_BIN_EXE_klr")).resources("orders.yaml", &mapping).start();
+    owner.wait_ready();
+    assert!(sink.wait_for(1, PATIENCE));
+    let mut bridge = once(&mapping);
+    assert_eq!(bridge.wait_exit(PATIENCE), Some(0), "{}", bridge.stderr());
+    assert!(owner.ready());
+}
+
+#[test]
 fn kafka_records_that_are_given_up_make_it_exit_1() {
     let Some(kafka) = Kafka::shared() else { return };
     let topic = Topic::create(kafka, 1);

@@ -27,6 +27,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What a source may take to make the last checkpoints durable, and to be left.
 const LAST_CALL: Duration = Duration::from_secs(5);
+/// `--once`: a member of a group that is dealt nothing for so long has nothing to drain. Longer than a rebalance takes that
+/// nobody holds up.
+const DEALT_WITHIN: Duration = Duration::from_secs(15);
 /// AWS's function timeout where neither sink nor function sets one.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -59,6 +62,8 @@ struct Drive {
     gained: bool,
     /// Some were lost since we were last dealt any: what was lost before its end has to come again, here or elsewhere.
     lost: bool,
+    /// Since when the source is reached and has dealt us nothing.
+    waiting: Option<Instant>,
     given_up: u64,
     halted: Option<String>,
 }
@@ -90,6 +95,7 @@ pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Cancellatio
         errors: 0,
         gained: false,
         lost: false,
+        waiting: None,
         given_up: 0,
         halted: None,
     };
@@ -164,7 +170,9 @@ impl Drive {
 
     fn exhausted(&self) -> bool {
         let finished = self.tasks.is_empty() && self.checkpoint.is_none() && self.log.is_empty();
-        self.settings.once && self.gained && !self.lost && (finished || self.log.is_stuck())
+        let drained = self.gained && !self.lost && (finished || self.log.is_stuck());
+        let others_have_all = self.waiting.is_some_and(|since| since.elapsed() >= DEALT_WITHIN);
+        self.settings.once && (drained || others_have_all)
     }
 
     /// What was given up or is held is news only to who waits for the end (`--once`).
@@ -206,6 +214,11 @@ impl Drive {
                 Arrival::Lost(_) => self.lost = true,
                 _ => {}
             }
+        }
+        if self.gained {
+            self.waiting = None;
+        } else if arrivals.is_empty() {
+            self.waiting.get_or_insert_with(Instant::now);
         }
         let records = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Record(_))).count();
         self.status.figures.polled.inc_by(records as u64);

@@ -264,6 +264,7 @@ impl<'a> Reader<'a> {
         }
         let beginnings = offsets::beginnings(self.consumer, topic, &owned)?;
         let ends = offsets::ends(self.consumer, topic, &owned)?;
+        let mut moved = false;
         for (partition, beginning) in beginnings {
             let Some(cursor) = cursor(&mut self.cursors, partition) else { continue };
             let end = ends.get(&partition).copied().unwrap_or(i64::MAX);
@@ -271,6 +272,7 @@ impl<'a> Reader<'a> {
             if (beginning..=end).contains(&expected) {
                 continue;
             }
+            moved = true;
             tracing::warn!(
                 topic,
                 partition,
@@ -286,6 +288,17 @@ impl<'a> Reader<'a> {
             } else {
                 context.begin_again(self.consumer, partition, beginning)?;
             }
+        }
+        if moved { Ok(()) } else { self.go_on() }
+    }
+
+    /// The topic was made anew, and has grown past where we stand since the broker refused us: which partition that was
+    /// cannot be seen any more. librdkafka does not read it again unless told to.
+    fn go_on(&self) -> KafkaResult<()> {
+        let topic = &self.shared.config.topic;
+        tracing::warn!(topic, "a partition was made anew and has grown since: going on at the same offset of it");
+        for cursor in self.cursors.iter().flatten().filter(|cursor| !cursor.ended) {
+            self.consumer.context().skip_to(self.consumer, cursor.partition.index as i32, cursor.next)?;
         }
         Ok(())
     }
