@@ -14,8 +14,17 @@ have pkg-config && pkg-config --exists zlib || missing+=(zlib1g-dev)
 want python3 python3
 python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-build}" = test ]; then
-  want java default-jre-headless      # Kafka and ElasticMQ
+  want javac default-jdk-headless     # Kafka and ElasticMQ, and the function in Java
   want mvn maven                     # fetches them
+  # What the runtime clients of the other languages are built with; Node's is C++.
+  want go golang
+  want node nodejs
+  want npm npm
+  want g++ g++
+  want cmake cmake
+  want autoreconf autoconf
+  want automake automake
+  want libtoolize libtool
   want curl curl
   want openssl openssl
   want flock util-linux

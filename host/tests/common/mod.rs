@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod built;
+
 use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
@@ -107,43 +108,7 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     panic!("{what}: not within 10 s");
 }
 
-/// A Python with awslambdaric, made once and kept. `None`, loudly, where it cannot be had; under `CI=true` a panic.
+/// The interpreter of a Python with awslambdaric. `None`, loudly, where it cannot be had; under `CI=true` a panic.
 pub fn python() -> Option<PathBuf> {
-    match awslambdaric() {
-        Ok(python) => Some(python),
-        Err(why) if std::env::var("CI").is_ok_and(|ci| ci == "true") => panic!("no awslambdaric: {why}"),
-        Err(why) => {
-            eprintln!("SKIP: no Python with awslambdaric: {why}");
-            None
-        }
-    }
-}
-
-fn awslambdaric() -> Result<PathBuf, String> {
-    let cache = std::env::var_os("KLR_CACHE").map(PathBuf::from);
-    let cache = cache
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache/klr-bridge")))
-        .ok_or("neither KLR_CACHE nor HOME is set")?;
-    let venvs = cache.join("venvs");
-    std::fs::create_dir_all(&venvs).map_err(|error| error.to_string())?;
-    // Two tests, or two test binaries, must not make it at once. The lock goes with the file.
-    let lock = std::fs::File::create(venvs.join("awslambdaric.lock")).map_err(|error| error.to_string())?;
-    lock.lock().map_err(|error| error.to_string())?;
-    let venv = venvs.join("awslambdaric");
-    let (python, done) = (venv.join("bin/python"), venv.join(".complete"));
-    if !done.exists() {
-        let _ = std::fs::remove_dir_all(&venv);
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "awslambdaric"]))?;
-        std::fs::write(&done, "").map_err(|error| error.to_string())?;
-    }
-    Ok(python)
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
+    Some(built::venv(&["awslambdaric"])?.join("bin/python"))
 }
