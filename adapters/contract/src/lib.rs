@@ -8,6 +8,8 @@
 //! * a [`Queue`] (SQS, RabbitMQ, ActiveMQ) is settled item by item, in any order;
 //! * a [`Log`] (Kafka, Kinesis, DynamoDB, DocumentDB) is settled from the head of each partition.
 //!
+//! A [`Store`] keeps the positions of a log that cannot keep them itself (Kinesis, DynamoDB Streams, DocumentDB).
+//!
 //! A [`Shape`] is the pure half of an adapter: it joins fragments to an event and says which record an identifier in a
 //! partial batch response names.
 //!
@@ -19,6 +21,7 @@ mod log;
 mod queue;
 mod record;
 mod shape;
+mod store;
 mod trace;
 
 #[cfg(feature = "conformance")]
@@ -31,6 +34,7 @@ pub use log::{Arrival, Log};
 pub use queue::{Queue, Refused};
 pub use record::{Partition, Place, Position, Reason, Record};
 pub use shape::Shape;
+pub use store::{Mark, Row, Store};
 pub use trace::Trace;
 
 /// Where records come from: the engine's one branch.
