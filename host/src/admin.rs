@@ -3,12 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    body::Body,
     function::Function,
     serve::{self, Answer},
 };
@@ -73,7 +73,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn text(status: StatusCode, body: impl Into<bytes::Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Body::Whole(body.into()));
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);

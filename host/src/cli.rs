@@ -54,9 +54,13 @@ pub struct Args {
     /// The memory the function is told it has, in MB
     #[arg(long, value_name = "MB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: u32,
-    /// How many invocations run at once; more than one comes with the next release
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1))]
-    concurrency: u32,
+    /// How many processes of the function there may be at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    concurrency: usize,
+    /// How many invocations one process may have at once, of a function written for it [default: one, or
+    /// $AWS_LAMBDA_MAX_CONCURRENCY]
+    #[arg(long, value_name = "N", env = "AWS_LAMBDA_MAX_CONCURRENCY", hide_env = true)]
+    max_concurrency: Option<usize>,
     /// An unpacked layer; several in order, a later one wins. Search paths name its folders: nothing is put into /opt
     #[arg(long = "layer", value_name = "DIR")]
     layers: Vec<PathBuf>,
@@ -98,6 +102,8 @@ impl Args {
             handler: self.handler,
             directory: self.code,
             timeout: self.timeout,
+            concurrency: self.concurrency,
+            max_concurrency: self.max_concurrency,
             memory_mb: self.memory,
             environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
             inherit: Inherit::Image,

@@ -1,26 +1,42 @@
-//! What passes between a sandbox and its process: the state of the Runtime API, without its wire.
+//! What passes between an environment and its process: the state of the Runtime API, without its wire.
 //!
 //! ```text
-//! Starting ─ next ─▶ Ready ─ offer ─▶ Offered ─ next ─▶ Running ─ answer ─▶ Answered ─ next ─▶ Ready
-//!    └─ init/error ─▶ Failed
+//! Starting ─ next ─▶ Open ─ end of the process ─▶ Closed        in an open one, for each invocation:
+//!    └─ init/error ─▶ Failed                                    offered ─ next ─▶ running ─ answer, end, deadline ─▶ told
 //! ```
+//!
+//! It has *spare* room for as many invocations as calls of `next` wait, up to its limit: one, or
+//! `AWS_LAMBDA_MAX_CONCURRENCY`. The pool lists it once for each.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use http::HeaderValue;
+use tokio::{sync::Notify, time::Instant};
+use uuid::Uuid;
 
-use crate::invocation::Invocation;
+use crate::{
+    exit::Exit,
+    flight::Flight,
+    invocation::{Done, Invocation, Outcome, lost, timed_out},
+    observer::{Ended, Event, Observer},
+    pool::Pool,
+    stream,
+};
+
+/// Late answers that are still told from wrong ones.
+const REMEMBERED: usize = 1000;
 
 /// An invocation as it is handed to the process.
 #[derive(Debug)]
 pub(crate) struct Offer {
     pub(crate) invocation: Invocation,
     /// Differs for each attempt, so that an answer that comes too late can be told.
-    pub(crate) attempt: String,
+    pub(crate) attempt: HeaderValue,
     pub(crate) deadline: SystemTime,
 }
 
@@ -28,7 +44,10 @@ pub(crate) struct Offer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Response(Bytes),
-    Error(Bytes),
+    /// It was passed on as it came; this many bytes.
+    Streamed(usize),
+    /// An error type in Lambda's terms, and the document the caller gets.
+    Error(String, Bytes),
 }
 
 /// Why a call of the process is refused.
@@ -36,6 +55,8 @@ pub(crate) enum Answer {
 pub(crate) enum Refusal {
     #[error("Invalid request ID")]
     InvalidRequestId,
+    #[error("Invoke timeout")]
+    TooLate,
     #[error(
         "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
     )]
@@ -43,178 +64,429 @@ pub(crate) enum Refusal {
 }
 
 #[derive(Debug)]
-enum State {
+enum Phase {
     Starting,
+    /// The document it posted.
     Failed(Bytes),
-    Ready,
-    Offered(Box<Offer>, oneshot::Sender<Answer>),
-    Running { id: String, attempt: String, answer: oneshot::Sender<Answer> },
-    Answered,
+    Open,
+    Closed,
+}
+
+/// What the process has in hand.
+#[derive(Debug)]
+struct Running {
+    flight: Flight,
+    attempt: HeaderValue,
+    deadline: Instant,
+    /// When its answer began to come.
+    answering: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// Calls of `next` that wait.
+    polls: usize,
+    /// How often the pool has it listed.
+    listed: usize,
+    /// What else must be over before the next invocation: an extension's work, a log that is being read.
+    holds: usize,
+    /// Not fetched yet.
+    offered: VecDeque<Flight>,
+    running: Vec<Running>,
+    /// Answered, while the process has not asked for more. Of a process that takes one at a time.
+    answered: Option<Ended>,
+    /// Overdue invocations that the process may still answer.
+    late: VecDeque<String>,
+    /// By when a process that takes one at a time must ask for more.
+    due: Option<Instant>,
+    /// Whether it ever answered.
+    proven: bool,
 }
 
 impl State {
+    fn spare(&self, limit: usize) -> usize {
+        if !matches!(self.phase, Phase::Open) || self.holds > 0 {
+            return 0;
+        }
+        let in_hand = self.offered.len() + self.running.len();
+        self.polls.saturating_sub(self.offered.len()).min(limit.saturating_sub(in_hand))
+    }
+
     /// Its name where Lambda's error messages have one.
     fn name(&self) -> &'static str {
-        match self {
-            Self::Starting => "Started",
-            Self::Failed(_) => "InitError",
-            Self::Ready | Self::Offered(..) => "Ready",
-            Self::Running { .. } => "Running",
-            Self::Answered => "ResponseSent",
+        match self.phase {
+            Phase::Starting => "Started",
+            Phase::Failed(_) => "InitError",
+            Phase::Closed => "Exited",
+            Phase::Open if !self.running.is_empty() => "Running",
+            Phase::Open if self.answered.is_some() => "ResponseSent",
+            Phase::Open => "Ready",
         }
     }
 
-    fn expects(&self, id: &str, attempt: Option<&str>) -> Result<(), Refusal> {
-        match self {
-            Self::Running { id: current, attempt: this, .. }
-                if current == id && attempt.is_none_or(|attempt| attempt == this) =>
-            {
-                Ok(())
+    /// Where the invocation is that an answer is for. A client that echoes its attempt must echo the current one.
+    fn find(&self, id: &str, attempt: Option<&str>) -> Result<usize, Refusal> {
+        let meant = |running: &Running| {
+            running.flight.invocation.id == id && attempt.is_none_or(|attempt| running.attempt == attempt)
+        };
+        match self.running.iter().position(meant) {
+            Some(place) => Ok(place),
+            None if matches!(self.phase, Phase::Starting) => {
+                Err(Refusal::InvalidState { from: "Started", to: "InvocationResponse" })
             }
-            Self::Starting => Err(Refusal::InvalidState { from: "Started", to: "InvocationResponse" }),
-            _ => Err(Refusal::InvalidRequestId),
+            None if self.late.iter().any(|late| late == id) => Err(Refusal::TooLate),
+            None => Err(Refusal::InvalidRequestId),
         }
     }
 }
 
 /// One process's half of the Runtime API.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     state: Mutex<State>,
-    changed: Notify,
+    offered: Notify,
+    /// It is open, or has failed.
+    settled: Notify,
+    pool: Arc<Pool>,
+    pub(crate) observer: Arc<Observer>,
+    timeout: Duration,
+    limit: usize,
+    /// The process takes several at a time: `AWS_LAMBDA_MAX_CONCURRENCY` is set, be it to one.
+    several: bool,
+}
+
+/// What [`Exchange::overdue`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing before then. What is offered later is due later.
+    At(Instant),
+    /// The process is stuck.
+    Stuck,
 }
 
 impl Exchange {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(State::Starting), changed: Notify::new() }
+    /// With `first` in hand already, for a process that is started for its sake.
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        observer: Arc<Observer>,
+        timeout: Duration,
+        max_concurrency: Option<usize>,
+        first: Option<Flight>,
+    ) -> Self {
+        let state = State {
+            phase: Phase::Starting,
+            polls: 0,
+            listed: 0,
+            holds: 0,
+            due: first.as_ref().and_then(|first| first.deadline),
+            offered: first.into_iter().collect(),
+            running: Vec::new(),
+            answered: None,
+            late: VecDeque::new(),
+            proven: false,
+        };
+        Self {
+            state: Mutex::new(state),
+            offered: Notify::new(),
+            settled: Notify::new(),
+            pool,
+            observer,
+            timeout,
+            limit: max_concurrency.unwrap_or(1),
+            several: max_concurrency.is_some(),
+        }
     }
 
-    // --- the sandbox's side
+    // --- the environment's side
 
     /// Waits until the process asks for work, or says that it cannot start (the document it posted).
     pub(crate) async fn ready(&self) -> Result<(), Bytes> {
         loop {
-            let changed = self.changed.notified();
-            match &*self.lock() {
-                State::Ready => return Ok(()),
-                State::Failed(document) => return Err(document.clone()),
+            let settled = self.settled.notified();
+            match &self.lock().phase {
+                Phase::Open => return Ok(()),
+                Phase::Failed(document) => return Err(document.clone()),
                 _ => {}
             }
-            changed.await;
+            settled.await;
         }
     }
 
     /// The document of a failed start, if there is one.
     pub(crate) fn failure(&self) -> Option<Bytes> {
-        match &*self.lock() {
-            State::Failed(document) => Some(document.clone()),
+        match &self.lock().phase {
+            Phase::Failed(document) => Some(document.clone()),
             _ => None,
         }
     }
 
-    /// Hands over an invocation. Only a process that is ready is given one.
-    pub(crate) fn offer(&self, offer: Offer) -> oneshot::Receiver<Answer> {
-        let (answer, answered) = oneshot::channel();
-        *self.lock() = State::Offered(Box::new(offer), answer);
-        self.changed.notify_waiters();
-        answered
+    /// Takes an invocation for which the pool had it listed; refused if there is no room any more.
+    pub(crate) fn offer(&self, mut flight: Flight) -> Result<(), Flight> {
+        let mut state = self.lock();
+        state.listed = state.listed.saturating_sub(1);
+        if state.spare(self.limit) == 0 {
+            return Err(flight);
+        }
+        let deadline = *flight.deadline.get_or_insert_with(|| Instant::now() + self.timeout);
+        if !self.several {
+            state.due = Some(deadline);
+        }
+        state.offered.push_back(flight);
+        drop(state);
+        self.offered.notify_one();
+        Ok(())
     }
 
-    /// Takes back what was offered, if the process never fetched it.
-    pub(crate) fn withdraw(&self) -> Option<Invocation> {
+    /// Fails what took too long, and says when to look again.
+    pub(crate) fn overdue(&self, now: Instant) -> Due {
         let mut state = self.lock();
-        match std::mem::replace(&mut *state, State::Answered) {
-            State::Offered(offer, _) => Some(offer.invocation),
-            other => {
-                *state = other;
-                None
+        if !self.several {
+            match state.due {
+                Some(due) if due <= now => return Due::Stuck,
+                due => return Due::At(due.unwrap_or(now + self.timeout)),
             }
         }
+        let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
+        let (offered, kept): (VecDeque<_>, _) =
+            state.offered.drain(..).partition(|flight| over(flight.deadline));
+        state.offered = kept;
+        let running: Vec<Running> = state.running.extract_if(.., |running| running.deadline <= now).collect();
+        state.late.extend(running.iter().map(|running| running.flight.invocation.id.clone()));
+        let excess = state.late.len().saturating_sub(REMEMBERED);
+        state.late.drain(..excess);
+        let waiting = state.offered.iter().filter_map(|flight| flight.deadline);
+        let next = waiting.chain(state.running.iter().map(|running| running.deadline)).min();
+        drop(state);
+        for flight in offered.into_iter().chain(running.into_iter().map(|running| running.flight)) {
+            let outcome = timed_out(&flight.invocation.id, self.timeout);
+            self.tell(flight, outcome, None);
+        }
+        Due::At(next.unwrap_or(now + self.timeout))
+    }
+
+    /// No more passes. Whatever it had in hand: what was not fetched, and what was.
+    pub(crate) fn close(self: &Arc<Self>) -> (Vec<Flight>, Vec<Flight>) {
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        state.due = None;
+        let unfetched = state.offered.drain(..).collect();
+        let running = state.running.drain(..).map(|running| running.flight).collect();
+        drop(state);
+        (unfetched, running)
+    }
+
+    /// Whether the process ever answered an invocation.
+    pub(crate) fn proven(&self) -> bool {
+        self.lock().proven
+    }
+
+    /// Queues what the process ended before it fetched. Once: the end may have to do with it after all.
+    pub(crate) fn again(self: &Arc<Self>, mut flight: Flight, exit: Exit) {
+        if flight.retried {
+            let outcome = lost(&flight.invocation.id, exit);
+            return self.fail(flight, outcome);
+        }
+        (flight.retried, flight.deadline) = (true, None);
+        self.pool.resubmit(flight);
+    }
+
+    /// Tells what came of an invocation that the process did not answer.
+    pub(crate) fn fail(self: &Arc<Self>, flight: Flight, outcome: Outcome) {
+        self.tell(flight, outcome, None);
     }
 
     // --- the process's side
 
     /// The process asks for work, and waits until there is some. Dropping the future loses nothing.
-    pub(crate) async fn next(&self) -> Result<Offer, Refusal> {
-        self.ask()?;
+    pub(crate) async fn next(self: &Arc<Self>) -> Result<Offer, Refusal> {
+        let _poll = self.ask()?;
         loop {
-            let changed = self.changed.notified();
+            let mut offered = std::pin::pin!(self.offered.notified());
+            // In line before it looks: two that wait are woken by two offers.
+            offered.as_mut().enable();
             if let Some(offer) = self.fetch() {
                 return Ok(offer);
             }
-            changed.await;
+            offered.await;
         }
     }
 
-    /// Asking while ready is tolerated; asking with an invocation in hand is not.
-    fn ask(&self) -> Result<(), Refusal> {
+    /// Asking while ready is tolerated; asking with an invocation in hand is not, of a process that takes one at a time.
+    fn ask(self: &Arc<Self>) -> Result<Poll, Refusal> {
         let mut state = self.lock();
-        match &*state {
-            State::Starting | State::Answered => *state = State::Ready,
-            State::Ready | State::Offered(..) => {}
-            State::Running { .. } | State::Failed(_) => {
-                return Err(Refusal::InvalidState { from: state.name(), to: "Ready" });
+        match state.phase {
+            Phase::Starting => {
+                state.phase = Phase::Open;
+                self.settled.notify_waiters();
             }
+            Phase::Open if self.several || state.running.is_empty() => {}
+            _ => return Err(Refusal::InvalidState { from: state.name(), to: "Ready" }),
         }
-        self.changed.notify_waiters();
-        Ok(())
+        state.polls += 1;
+        let answered = state.answered.take();
+        drop(state);
+        if let Some(ended) = answered {
+            self.observer.see(&Event::RuntimeDone(ended));
+        }
+        self.list();
+        Ok(Poll(Arc::clone(self)))
+    }
+
+    /// Tells the pool of room that it does not know of.
+    fn list(self: &Arc<Self>) {
+        let mut state = self.lock();
+        let spare = state.spare(self.limit);
+        let fresh = spare.saturating_sub(state.listed);
+        if spare > 0 {
+            state.due = None;
+        }
+        state.listed += fresh;
+        drop(state);
+        for _ in 0..fresh {
+            self.pool.free(self);
+        }
     }
 
     fn fetch(&self) -> Option<Offer> {
         let mut state = self.lock();
-        match std::mem::replace(&mut *state, State::Answered) {
-            State::Offered(offer, answer) => {
-                let id = offer.invocation.id.clone();
-                *state = State::Running { id, attempt: offer.attempt.clone(), answer };
-                Some(*offer)
-            }
-            other => {
-                *state = other;
-                None
-            }
-        }
+        let mut flight = state.offered.pop_front()?;
+        let now = Instant::now();
+        let deadline = flight.deadline.unwrap_or(now + self.timeout);
+        let wall = SystemTime::now() + deadline.saturating_duration_since(now);
+        flight.begin(now);
+        let attempt =
+            HeaderValue::from_str(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+                .expect("a UUID is a header value");
+        let invocation = flight.invocation.hand_over();
+        state.running.push(Running { flight, attempt: attempt.clone(), deadline, answering: None });
+        drop(state);
+        self.observer.see(&Event::Start(&invocation));
+        Some(Offer { invocation, attempt, deadline: wall })
     }
 
-    /// Whether an answer for `id` would be taken. A client that echoes its attempt must echo the current one.
-    pub(crate) fn expects(&self, id: &str, attempt: Option<&str>) -> Result<(), Refusal> {
-        self.lock().expects(id, attempt)
+    /// Whether an answer for `id` would be taken; by when, and who wants it as it comes.
+    pub(crate) fn expects(
+        &self,
+        id: &str,
+        attempt: Option<&str>,
+    ) -> Result<(Instant, Option<stream::Sender>), Refusal> {
+        let mut state = self.lock();
+        let place = state.find(id, attempt)?;
+        let running = &mut state.running[place];
+        running.answering.get_or_insert_with(Instant::now);
+        Ok((running.deadline, running.flight.invocation.stream.clone()))
     }
 
     /// The process answers.
-    pub(crate) fn answer(&self, id: &str, attempt: Option<&str>, answer: Answer) -> Result<(), Refusal> {
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        id: &str,
+        attempt: Option<&str>,
+        answer: Answer,
+    ) -> Result<(), Refusal> {
         let mut state = self.lock();
-        state.expects(id, attempt)?;
-        if let State::Running { answer: waiting, .. } = std::mem::replace(&mut *state, State::Answered) {
-            // Nobody waits any more when the deadline has just passed; the process is about to be killed.
-            let _ = waiting.send(answer);
+        let place = state.find(id, attempt)?;
+        let Running { flight, answering, .. } = state.running.swap_remove(place);
+        state.proven = true;
+        let ended = Ended::of(&flight, answering, &answer);
+        if self.several {
+            drop(state);
+            self.observer.see(&Event::RuntimeDone(ended.clone()));
+        } else {
+            state.answered = Some(ended.clone());
+            // The environment is not free before the log is read.
+            state.holds += usize::from(flight.invocation.tail);
+            drop(state);
         }
+        let outcome = match answer {
+            Answer::Response(reply) => Outcome::Replied(reply),
+            Answer::Streamed(_) => Outcome::Replied(Bytes::new()),
+            Answer::Error(_, document) => Outcome::Failed(document),
+        };
+        let held = (!self.several).then(|| Arc::clone(self));
+        self.tell(flight, outcome, held);
         Ok(())
     }
 
-    /// The process says that it cannot start.
-    pub(crate) fn fail(&self, document: Bytes) -> Result<(), Refusal> {
+    /// Tells an outcome; with the end of the log, where that is asked for.
+    fn tell(&self, flight: Flight, outcome: Outcome, held: Option<Arc<Self>>) {
+        if !flight.invocation.tail {
+            return flight.end(outcome);
+        }
+        let (observer, took) = (Arc::clone(&self.observer), flight.begun.map(|begun| begun.elapsed()));
+        tokio::spawn(async move {
+            let tail = observer.log_tail(&flight.invocation.id, took.unwrap_or_default()).await;
+            flight.finish(Done { outcome, tail: Some(tail) });
+            if let Some(exchange) = held {
+                exchange.release();
+            }
+        });
+    }
+
+    /// Keeps the environment from the next invocation until [`release`](Self::release).
+    #[allow(dead_code, reason = "extensions come next")]
+    pub(crate) fn hold(&self) {
+        self.lock().holds += 1;
+    }
+
+    /// Undoes one [`hold`](Self::hold).
+    pub(crate) fn release(self: &Arc<Self>) {
         let mut state = self.lock();
-        let State::Starting = &*state else {
+        state.holds -= 1;
+        drop(state);
+        self.list();
+    }
+
+    /// The process says that it cannot start.
+    pub(crate) fn init_error(&self, document: Bytes) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        let Phase::Starting = state.phase else {
             return Err(Refusal::InvalidState { from: state.name(), to: "InitError" });
         };
-        *state = State::Failed(document);
-        self.changed.notify_waiters();
+        state.phase = Phase::Failed(document);
+        self.settled.notify_waiters();
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Every transition is one assignment: a panic elsewhere leaves no half of one.
+        // Transitions are assignments: a panic elsewhere leaves no half of one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One call of `next` that waits.
+struct Poll(Arc<Exchange>);
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        let exchange = &self.0;
+        let mut state = exchange.lock();
+        state.polls -= 1;
+        let idle = state.polls == 0 && state.offered.is_empty() && state.running.is_empty();
+        if idle && !exchange.several {
+            // It hung up without work. A process that never asks again would be no use to anyone.
+            state.due = Some(Instant::now() + exchange.timeout);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
+
+    use tokio::sync::{Semaphore, oneshot};
 
     use super::*;
+    use crate::{Metrics, flight::Place};
 
-    fn offer(id: &str) -> Offer {
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
+        let observer = Arc::new(Observer::new(128));
+        Arc::new(Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None))
+    }
+
+    fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
         let invocation = Invocation {
             id: id.to_owned(),
             payload: Bytes::from_static(b"{}"),
@@ -223,63 +495,129 @@ mod tests {
             client_context: None,
             tenant: None,
             tail: false,
+            stream: None,
         };
-        Offer { invocation, attempt: "a1".to_owned(), deadline: SystemTime::UNIX_EPOCH }
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let (tell, told) = oneshot::channel();
+        (Flight::new(invocation, Place(place), Some(tell), Arc::new(Metrics::default())), told)
+    }
+
+    fn reply() -> Answer {
+        Answer::Response(Bytes::from_static(b"1"))
+    }
+
+    macro_rules! pending {
+        ($future:expr) => {
+            assert!(futures::poll!($future.as_mut()).is_pending())
+        };
     }
 
     #[tokio::test]
     async fn an_invocation_goes_through_once() {
-        let exchange = Exchange::new();
+        let pool = Arc::new(Pool::new(1));
+        let exchange = exchange(&pool, None);
         assert!(matches!(exchange.expects("1", None), Err(Refusal::InvalidState { .. })));
-        let next = exchange.next();
-        tokio::pin!(next);
-        assert!(futures::poll!(&mut next).is_pending());
+        let mut next = Box::pin(exchange.next());
+        pending!(next);
         exchange.ready().await.unwrap();
-        let answered = exchange.offer(offer("1"));
-        let got = next.await;
-        assert_eq!(got.unwrap().invocation.id, "1");
-        assert!(exchange.withdraw().is_none());
-        assert_eq!(exchange.expects("2", None), Err(Refusal::InvalidRequestId));
-        assert_eq!(exchange.expects("1", Some("a0")), Err(Refusal::InvalidRequestId));
-        let reply = Answer::Response(Bytes::from_static(b"1"));
-        exchange.answer("1", Some("a1"), reply).unwrap();
-        assert_eq!(answered.await.unwrap(), Answer::Response(Bytes::from_static(b"1")));
-        let again = exchange.answer("1", None, Answer::Error(Bytes::new()));
-        assert_eq!(again, Err(Refusal::InvalidRequestId));
-    }
-
-    #[tokio::test]
-    async fn two_that_wait_share_the_work_and_one_that_runs_may_not_ask() {
-        let exchange = Exchange::new();
-        let (first, second) = (exchange.next(), exchange.next());
-        tokio::pin!(first, second);
-        assert!(futures::poll!(&mut first).is_pending());
-        assert!(futures::poll!(&mut second).is_pending());
-        let _answered = exchange.offer(offer("1"));
-        assert!(futures::poll!(&mut first).is_ready());
-        assert!(futures::poll!(&mut second).is_pending());
+        let (one, told) = flight("1");
+        assert_eq!(pool.submit(one), None);
+        let offer = next.await.unwrap();
+        assert_eq!(offer.invocation.id, "1");
         assert!(matches!(exchange.next().await, Err(Refusal::InvalidState { from: "Running", .. })));
+        assert!(matches!(exchange.expects("2", None), Err(Refusal::InvalidRequestId)));
+        assert!(matches!(exchange.expects("1", Some("before")), Err(Refusal::InvalidRequestId)));
+        exchange.answer("1", offer.attempt.to_str().ok(), reply()).unwrap();
+        assert_eq!(told.await.unwrap().outcome, Outcome::Replied(Bytes::from_static(b"1")));
+        assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::InvalidRequestId));
+        assert_eq!(exchange.overdue(Instant::now() + SECOND), Due::Stuck, "it does not ask for more");
     }
 
     #[tokio::test]
-    async fn what_was_not_fetched_is_taken_back() {
-        let exchange = Exchange::new();
-        {
-            let next = exchange.next();
-            tokio::pin!(next);
-            assert!(futures::poll!(&mut next).is_pending());
+    async fn two_calls_of_one_process_are_one_seat_unless_it_takes_several() {
+        for (max, handed) in [(None, 1), (Some(2), 2), (Some(1), 1)] {
+            let pool = Arc::new(Pool::new(1));
+            let exchange = exchange(&pool, max);
+            let mut calls = [Box::pin(exchange.next()), Box::pin(exchange.next()), Box::pin(exchange.next())];
+            for call in &mut calls {
+                pending!(call);
+            }
+            let (flights, _told): (Vec<_>, Vec<_>) = ["1", "2", "3"].map(flight).into_iter().unzip();
+            let queued = flights.into_iter().filter_map(|flight| pool.submit(flight)).count();
+            assert_eq!(queued, 3 - handed, "{max:?}");
+            let mut got = 0;
+            for call in &mut calls {
+                got += usize::from(futures::poll!(call.as_mut()).is_ready());
+            }
+            assert_eq!(got, handed, "{max:?}");
         }
-        let _answered = exchange.offer(offer("1"));
-        assert_eq!(exchange.withdraw().unwrap().id, "1");
-        assert!(exchange.withdraw().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_overdue_answer_is_too_late_and_the_process_stays() {
+        let pool = Arc::new(Pool::new(1));
+        let exchange = exchange(&pool, Some(2));
+        let mut next = Box::pin(exchange.next());
+        pending!(next);
+        let (one, told) = flight("1");
+        pool.submit(one);
+        next.await.unwrap();
+        let Due::At(look) = exchange.overdue(Instant::now()) else { panic!("not yet") };
+        assert!(matches!(exchange.overdue(look), Due::At(next) if next > look));
+        assert!(matches!(told.await.unwrap().outcome, Outcome::TimedOut(_)));
+        assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::TooLate));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_fetched_goes_to_another_once() {
+        let pool = Arc::new(Pool::new(2));
+        let (first, second) = (exchange(&pool, None), exchange(&pool, None));
+        let exit = Exit(ExitStatus::from_raw(9));
+        let (one, mut told) = flight("1");
+        for exchange in [&first, &second] {
+            let mut next = Box::pin(exchange.next());
+            pending!(next);
+        }
+        // Both calls were hung up: nobody is there.
+        assert!(pool.submit(one).is_some());
+        let mut next = Box::pin(first.next());
+        let offer = futures::poll!(&mut next);
+        assert!(offer.is_ready());
+        let (unfetched, running) = first.close();
+        assert!(unfetched.is_empty());
+        let flight = running.into_iter().next().unwrap();
+        first.again(flight, exit);
+        assert!(told.try_recv().is_err());
+        let mut next = Box::pin(second.next());
+        assert!(futures::poll!(&mut next).is_ready());
+        let (_, running) = second.close();
+        second.again(running.into_iter().next().unwrap(), exit);
+        assert!(matches!(told.try_recv().unwrap().outcome, Outcome::Lost(_)));
+    }
+
+    #[tokio::test]
+    async fn a_held_environment_is_not_given_work() {
+        let pool = Arc::new(Pool::new(1));
+        let exchange = exchange(&pool, None);
+        exchange.hold();
+        let mut next = Box::pin(exchange.next());
+        pending!(next);
+        assert!(pool.submit(flight("1").0).is_some());
+        pending!(next);
+        let (two, _told) = flight("2");
+        pool.submit(two);
+        exchange.release();
+        // Nobody waits for the first any more.
+        assert_eq!(next.await.unwrap().invocation.id, "2");
     }
 
     #[tokio::test]
     async fn a_failed_start_is_told_once_and_for_all() {
-        let exchange = Exchange::new();
-        exchange.fail(Bytes::from_static(b"why")).unwrap();
+        let pool = Arc::new(Pool::new(1));
+        let exchange = exchange(&pool, None);
+        exchange.init_error(Bytes::from_static(b"why")).unwrap();
         assert_eq!(exchange.ready().await, Err(Bytes::from_static(b"why")));
-        assert!(exchange.fail(Bytes::new()).is_err());
+        assert!(exchange.init_error(Bytes::new()).is_err());
         assert!(exchange.next().await.is_err());
     }
 }

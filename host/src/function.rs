@@ -1,39 +1,39 @@
-//! The function: its sandbox, and the queue in front of it.
+//! The function: its environments, and who may invoke it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
-use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::{
     Metrics, Settings,
-    invocation::{Done, Invocation, Outcome, document},
-    sandbox::{INIT_LIMIT, Plan, Sandbox},
+    flight::{Flight, Place},
+    invocation::{Done, Invocation, platform_failure},
+    pool::Pool,
+    sandbox::{End, Plan, Sandbox},
 };
 
-/// One process at a time.
-const CONCURRENCY: usize = 1;
 /// Invocations that may wait for each that runs.
 const WAITING: usize = 10;
+/// Between two starts that fail: at first, and at most. An invocation does not wait for it.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// A function that can be invoked.
 pub(crate) struct Function {
     pub(crate) settings: Settings,
     pub(crate) plan: Arc<Plan>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    pool: Arc<Pool>,
     /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
     places: Arc<Semaphore>,
-    /// Fair: who waits longest is next.
-    sandbox: Arc<Mutex<Sandbox>>,
-    running: TaskTracker,
-    initialised: AtomicBool,
+    most: usize,
+    /// How the last start went; unset before the first.
+    initialised: watch::Sender<Option<bool>>,
+    sandboxes: TaskTracker,
 }
-
-/// A place in the queue.
-pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 /// The queue is full, or the wait was over before the invocation's turn came.
 #[derive(Debug)]
@@ -41,28 +41,114 @@ pub(crate) struct Saturated;
 
 impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan) -> Self {
-        let plan = Arc::new(plan);
+        let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + WAITING);
         Self {
-            sandbox: Arc::new(Mutex::new(Sandbox::new(Arc::clone(&plan)))),
+            pool: Arc::new(Pool::new(settings.concurrency)),
             settings,
-            plan,
-            metrics: Metrics::default(),
-            places: Arc::new(Semaphore::new(CONCURRENCY * (1 + WAITING))),
-            running: TaskTracker::new(),
-            initialised: AtomicBool::new(false),
+            plan: Arc::new(plan),
+            metrics: Arc::default(),
+            places: Arc::new(Semaphore::new(most)),
+            most,
+            initialised: watch::Sender::new(None),
+            sandboxes: TaskTracker::new(),
         }
     }
 
-    /// Starts the first process. The answer comes when it has initialised or failed to.
-    pub(crate) async fn initialise(&self) {
-        let mut sandbox = self.sandbox.lock().await;
-        let ready = sandbox.initialise(INIT_LIMIT).await;
-        self.initialised.store(ready.is_ok(), Relaxed);
+    /// Starts the first environment, and from then on as many as are wanted.
+    pub(crate) fn open(self: &Arc<Self>) {
+        self.hire(self.pool.hire());
+        let function = Arc::clone(self);
+        self.sandboxes.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = function.pool.short.notified() => function.hire(function.pool.hire()),
+                    () = function.plan.end.cancelled() => return,
+                    () = function.plan.kill.cancelled() => return,
+                }
+            }
+        });
     }
 
-    /// Whether the process was there and initialised when last looked at.
+    fn hire(self: &Arc<Self>, wanted: usize) {
+        for _ in 0..wanted {
+            self.sandboxes.spawn(Arc::clone(self).keep());
+        }
+    }
+
+    /// Waits until the first environment has initialised or failed to.
+    pub(crate) async fn settled(&self) {
+        // The sender is ours.
+        let _ = self.initialised.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Whether the last start succeeded.
     pub(crate) fn initialised(&self) -> bool {
-        self.initialised.load(Relaxed)
+        *self.initialised.borrow() == Some(true)
+    }
+
+    /// Keeps one environment going, one process after the other, until the host ends.
+    async fn keep(self: Arc<Self>) {
+        let (plan, pool) = (&self.plan, &self.pool);
+        let (mut first, mut trouble) = (None, 0);
+        while !plan.end.is_cancelled() && !plan.kill.is_cancelled() {
+            let started = Sandbox::start(plan, pool, first.take()).await;
+            // What fails beside others that work is no reason to turn callers away.
+            if started.is_ok() || pool.census().working == 0 {
+                self.initialised.send_replace(Some(started.is_ok()));
+            }
+            let end = match started {
+                Ok(sandbox) => {
+                    pool.started();
+                    let exchange = Arc::clone(sandbox.exchange());
+                    self.metrics.sandboxes.fetch_add(1, Relaxed);
+                    let end = sandbox.watch().await;
+                    self.metrics.sandboxes.fetch_sub(1, Relaxed);
+                    pool.ended(&exchange);
+                    end
+                }
+                Err(()) => {
+                    pool.failed();
+                    trouble = trouble.max(1);
+                    End::Useless
+                }
+            };
+            match end {
+                End::Shutdown => return,
+                End::Used => {
+                    trouble = 0;
+                    pool.restart();
+                }
+                End::Useless => {
+                    first = self.pause(trouble).await;
+                    trouble += 1;
+                }
+            }
+        }
+    }
+
+    /// Waits before another start; an invocation that nobody else would serve cuts it short, and is answered.
+    async fn pause(&self, trouble: u32) -> Option<Flight> {
+        let (plan, pool) = (&self.plan, &self.pool);
+        let pause = match trouble.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(doublings) => (BACK_OFF.0 * 2_u32.pow(doublings.min(10))).min(BACK_OFF.1),
+        };
+        let mut over = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            if let Some(mut flight) = pool.restart_for() {
+                // The start is on the invocation's own time (AWS: a suppressed init).
+                flight.deadline = Some(tokio::time::Instant::now() + plan.timeout);
+                return Some(flight);
+            }
+            tokio::select! {
+                () = pool.demand.notified() => {}
+                () = over.as_mut() => break,
+                () = plan.end.cancelled() => break,
+                () = plan.kill.cancelled() => break,
+            }
+        }
+        pool.restart();
+        None
     }
 
     /// A place in the queue, if there is one.
@@ -75,89 +161,76 @@ impl Function {
 
     /// Invokes, waiting for its turn no longer than the function's timeout. Dropped while it waits, it does not start;
     /// once started it is finished, as on Lambda.
-    pub(crate) async fn invoke(
-        self: &Arc<Self>,
-        place: Place,
-        invocation: Invocation,
-    ) -> Result<Done, Saturated> {
+    pub(crate) async fn invoke(&self, place: Place, invocation: Invocation) -> Result<Done, Saturated> {
         let id = invocation.id.clone();
-        let turn = Arc::clone(&self.sandbox).lock_owned();
-        let Ok(sandbox) = tokio::time::timeout(self.settings.timeout, turn).await else {
-            return Err(self.throttle());
-        };
-        let (tell, told) = oneshot::channel();
-        self.running.spawn(Arc::clone(self).run(sandbox, place, invocation, tell));
-        // Only the end of the whole runtime drops a task of ours.
-        Ok(told.await.unwrap_or_else(|_| {
-            let message = format!("RequestId: {id} Error: the host ended");
-            Done { outcome: Outcome::Lost(document("Sandbox.Failure", &message)), tail: None }
-        }))
+        let (tell, mut told) = oneshot::channel();
+        let flight = Flight::new(invocation, place, Some(tell), Arc::clone(&self.metrics));
+        if let Some(ticket) = self.pool.submit(flight) {
+            let waiting = Waiting { pool: &self.pool, ticket };
+            tokio::select! {
+                biased;
+                done = &mut told => return Ok(done.unwrap_or_else(|_| ended(&id))),
+                () = tokio::time::sleep(self.settings.timeout) => {}
+            }
+            if waiting.withdraw() {
+                return Err(self.throttle());
+            }
+        }
+        Ok(told.await.unwrap_or_else(|_| ended(&id)))
     }
 
     /// Invokes some time: it was accepted, so it waits however long it takes.
-    pub(crate) fn invoke_later(self: &Arc<Self>, place: Place, invocation: Invocation) {
-        let function = Arc::clone(self);
-        self.running.spawn(async move {
-            let sandbox = Arc::clone(&function.sandbox).lock_owned().await;
-            let (tell, told) = oneshot::channel();
-            let id = invocation.id.clone();
-            function.run(sandbox, place, invocation, tell).await;
-            if let Ok(Done {
-                outcome: Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Lost(_), ..
-            }) = told.await
-            {
-                tracing::warn!(request = id, "an asynchronous invocation failed");
-            }
-        });
-    }
-
-    async fn run(
-        self: Arc<Self>,
-        mut sandbox: OwnedMutexGuard<Sandbox>,
-        place: Place,
-        invocation: Invocation,
-        tell: oneshot::Sender<Done>,
-    ) {
-        self.metrics.invocations.fetch_add(1, Relaxed);
-        self.metrics.running.fetch_add(1, Relaxed);
-        let told = |done: Done| {
-            self.count(&done.outcome);
-            // The caller may have gone.
-            let _ = tell.send(done);
-        };
-        sandbox.invoke(invocation, told).await;
-        self.initialised.store(sandbox.alive(), Relaxed);
-        drop(place);
-    }
-
-    fn count(&self, outcome: &Outcome) {
-        self.metrics.running.fetch_sub(1, Relaxed);
-        match outcome {
-            Outcome::Replied(_) => {}
-            Outcome::TimedOut(_) => {
-                self.metrics.errors.fetch_add(1, Relaxed);
-                self.metrics.timeouts.fetch_add(1, Relaxed);
-            }
-            Outcome::Failed(_) | Outcome::Lost(_) => {
-                self.metrics.errors.fetch_add(1, Relaxed);
-            }
-        }
+    pub(crate) fn invoke_later(&self, place: Place, invocation: Invocation) {
+        self.pool.submit(Flight::new(invocation, place, None, Arc::clone(&self.metrics)));
     }
 
     fn throttle(&self) -> Saturated {
-        self.metrics.throttles.fetch_add(1, Relaxed);
+        self.metrics.throttled();
         Saturated
     }
 
     /// Waits until nothing runs or waits that was accepted.
     pub(crate) async fn idle(&self) {
-        self.running.close();
-        self.running.wait().await;
+        let all = u32::try_from(self.most).expect("the settings were checked");
+        let _ = self.places.acquire_many(all).await;
     }
 
-    /// Ends the process. Call it when idle, or after cancelling the plan's `kill`.
-    pub(crate) async fn terminate(&self, grace: std::time::Duration) {
-        self.initialised.store(false, Relaxed);
-        self.sandbox.lock().await.terminate(grace).await;
+    /// Tells those who wait that their turn will not come.
+    pub(crate) fn close(&self) {
+        for flight in self.pool.drain() {
+            let done = ended(&flight.invocation.id);
+            flight.end(done.outcome);
+        }
     }
+
+    /// Ends the processes. Call it when idle, or after cancelling the plan's `kill`.
+    pub(crate) async fn terminate(&self) {
+        self.plan.end.cancel();
+        self.initialised.send_replace(Some(false));
+        self.sandboxes.close();
+        self.sandboxes.wait().await;
+    }
+}
+
+/// A place in the queue that is given up with this value.
+struct Waiting<'a> {
+    pool: &'a Pool,
+    ticket: u64,
+}
+
+impl Waiting<'_> {
+    /// Whether it had still been waiting.
+    fn withdraw(&self) -> bool {
+        self.pool.withdraw(self.ticket).is_some()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+fn ended(id: &str) -> Done {
+    Done { outcome: platform_failure(id, "Sandbox.Failure", "the host is shutting down"), tail: None }
 }

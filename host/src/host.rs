@@ -7,12 +7,14 @@ use tokio_util::{
 };
 
 use crate::{
-    Error, Metrics, Settings, front, function::Function, launch::Launch, sandbox::Plan, serve,
+    Error, Metrics, Settings, front,
+    function::Function,
+    launch::Launch,
+    sandbox::{GRACE, Plan},
+    serve,
     variables::Variables,
 };
 
-/// How long a process may take over SIGTERM.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long it may take to tell the callers, and to reap, once everything was killed.
 const LAST: Duration = Duration::from_secs(1);
 /// Connections the system may hold while we are about to accept.
@@ -33,8 +35,10 @@ impl Host {
     /// (or failed to) waits; with [`Settings::lazy`] it waits in our queue.
     pub async fn start(settings: Settings, listener: TcpListener) -> Result<Self, Error> {
         let function = prepare(settings).await?;
+        // Dropped half-way (nobody waits for the host any more), it takes the process with it.
+        let kill = function.plan.kill.clone().drop_guard();
         start_first(&function).await;
-        Self::serve(function, listener)
+        Self::serve(function, kill, listener)
     }
 
     /// Starts the function, and only then listens on `socket` (bound already): a probe of the port tells whether the
@@ -45,12 +49,13 @@ impl Host {
 
     /// [`start_on`](Self::start_on) for what is prepared.
     pub(crate) async fn open(function: Arc<Function>, socket: TcpSocket) -> Result<Self, Error> {
+        let kill = function.plan.kill.clone().drop_guard();
         start_first(&function).await;
         let listener = socket.listen(BACKLOG).map_err(Error::Listen)?;
-        Self::serve(function, listener)
+        Self::serve(function, kill, listener)
     }
 
-    fn serve(function: Arc<Function>, listener: TcpListener) -> Result<Self, Error> {
+    fn serve(function: Arc<Function>, kill: DropGuard, listener: TcpListener) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(Error::Listen)?;
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
@@ -61,7 +66,6 @@ impl Host {
                 front::handle(Arc::clone(&function), request)
             });
         }));
-        let kill = function.plan.kill.clone().drop_guard();
         Ok(Self { function, address, connections, _stop: stop.clone().drop_guard(), stop, _kill: kill })
     }
 
@@ -91,10 +95,11 @@ impl Host {
         };
         if tokio::time::timeout(within, finished).await.is_err() {
             tracing::warn!(?within, "invocations were still running and are cut off");
+            self.function.close();
             self.function.plan.kill.cancel();
             let _ = tokio::time::timeout(LAST, self.connections.wait()).await;
         }
-        let ended = self.function.terminate(GRACE);
+        let ended = self.function.terminate();
         if tokio::time::timeout(GRACE + LAST, ended).await.is_err() {
             tracing::error!("the function's process could not be ended");
         }
@@ -110,8 +115,10 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         launch,
         variables,
         timeout: settings.timeout,
+        max_concurrency: settings.max_concurrency,
         memory_mb: settings.memory_mb,
         logs: settings.logs.clone(),
+        end: CancellationToken::new(),
         kill: CancellationToken::new(),
     };
     Ok(Arc::new(Function::new(settings, plan)))
@@ -119,11 +126,8 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
 
 /// Starts the first process, and waits for it unless told otherwise.
 async fn start_first(function: &Arc<Function>) {
-    if function.settings.lazy {
-        let function = Arc::clone(function);
-        tokio::spawn(async move { function.initialise().await });
-    } else {
-        // Dropped half-way (nobody waits for the host any more), it takes the process with it.
-        function.initialise().await;
+    function.open();
+    if !function.settings.lazy {
+        function.settled().await;
     }
 }

@@ -1,10 +1,14 @@
 //! What is asked of a function, and what came of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::{exit::Exit, stream};
 
 /// The largest event of a synchronous invocation.
 pub(crate) const LARGEST_EVENT: usize = 6_291_456;
@@ -12,6 +16,8 @@ pub(crate) const LARGEST_EVENT: usize = 6_291_456;
 pub(crate) const LARGEST_ASYNC_EVENT: usize = 1_048_576;
 /// The largest buffered reply: 100 bytes more than an event, as on Lambda.
 pub(crate) const LARGEST_REPLY: usize = 6_291_556;
+/// The largest streamed reply.
+pub(crate) const LARGEST_STREAM: usize = 200 * 1024 * 1024;
 /// The one version there is.
 pub(crate) const VERSION: &str = "$LATEST";
 
@@ -32,6 +38,18 @@ pub(crate) struct Invocation {
     pub(crate) tenant: Option<HeaderValue>,
     /// Whether the caller asked for the end of the log.
     pub(crate) tail: bool,
+    /// Where a reply goes that the function streams. A caller without it gets it whole.
+    pub(crate) stream: Option<stream::Sender>,
+}
+
+impl Invocation {
+    /// What goes to the process. What is large goes with it, and is not kept.
+    pub(crate) fn hand_over(&mut self) -> Self {
+        let (payload, client_context) = (std::mem::take(&mut self.payload), self.client_context.take());
+        let (id, arn, trace) = (self.id.clone(), self.arn.clone(), self.trace.clone());
+        let (tenant, tail) = (self.tenant.clone(), self.tail);
+        Self { id, payload, arn, trace, client_context, tenant, tail, stream: None }
+    }
 }
 
 /// What came of an invocation.
@@ -64,6 +82,23 @@ pub(crate) fn document(kind: &str, message: &str) -> Bytes {
     }
     let document = Document { error_type: kind, error_message: message };
     serde_json::to_vec(&document).expect("two strings are always JSON").into()
+}
+
+/// The outcome of an invocation that took longer than `timeout`.
+pub(crate) fn timed_out(id: &str, timeout: Duration) -> Outcome {
+    let seconds = timeout.as_secs_f64();
+    let message = format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds");
+    Outcome::TimedOut(document("Sandbox.Timedout", &message))
+}
+
+/// The outcome of an invocation whose process ended.
+pub(crate) fn lost(id: &str, exit: Exit) -> Outcome {
+    Outcome::Lost(document("Runtime.ExitError", &format!("RequestId: {id} Error: {exit}")))
+}
+
+/// The outcome of an invocation that failed for a reason of the platform's.
+pub(crate) fn platform_failure(id: &str, kind: &str, why: &str) -> Outcome {
+    Outcome::Lost(document(kind, &format!("RequestId: {id} Error: {why}")))
 }
 
 /// A trace header for a caller that sent none: an epoch and 96 random bits, unsampled.

@@ -3,7 +3,7 @@
 //! The nouns:
 //!
 //! * a *sandbox* (AWS: execution environment) is one runtime process and the Runtime API endpoint that serves it alone;
-//! * the *function* is the sandbox with the queue in front of it;
+//! * the *function* is a pool of sandboxes with one queue in front of them;
 //! * the *front* is what callers speak to: CloudEvents over HTTP, and Lambda's Invoke API.
 //!
 //! What holds throughout:
@@ -15,11 +15,14 @@
 //! * no process outlives the [`Host`]: its whole group is killed, and reaped.
 
 mod admin;
+#[allow(dead_code, reason = "the caller's side of streams comes next")]
+mod body;
 pub mod cli;
 pub mod cloudevent;
 mod error;
 mod exchange;
 mod exit;
+mod flight;
 mod front;
 mod function;
 mod host;
@@ -28,11 +31,15 @@ mod launch;
 mod layers;
 mod logs;
 mod metrics;
+mod observer;
+mod pool;
 mod process;
 mod runtime_api;
 mod sandbox;
 mod serve;
 mod settings;
+#[allow(dead_code, reason = "the caller's side comes next")]
+mod stream;
 mod variables;
 
 pub use error::Error;

@@ -1,7 +1,10 @@
 use std::{
     fmt::Write,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
 };
+
+use crate::invocation::Outcome;
 
 /// What was done, in AWS's terms. Counted from the start of the host.
 #[derive(Debug, Default)]
@@ -11,6 +14,7 @@ pub struct Metrics {
     pub(crate) throttles: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) running: AtomicU64,
+    pub(crate) sandboxes: AtomicU64,
 }
 
 impl Metrics {
@@ -34,6 +38,29 @@ impl Metrics {
         self.timeouts.load(Relaxed)
     }
 
+    pub(crate) fn throttled(&self) {
+        self.throttles.fetch_add(1, Relaxed);
+    }
+
+    /// An invocation has run for this long.
+    pub(crate) fn ran(&self, _took: Duration) {
+        self.running.fetch_sub(1, Relaxed);
+    }
+
+    /// What came of an invocation.
+    pub(crate) fn count(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Replied(_) => {}
+            Outcome::TimedOut(_) => {
+                self.errors.fetch_add(1, Relaxed);
+                self.timeouts.fetch_add(1, Relaxed);
+            }
+            Outcome::Failed(_) | Outcome::Lost(_) => {
+                self.errors.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
     /// As Prometheus reads it.
     pub fn prometheus(&self, function: &str) -> String {
         let series = [
@@ -42,6 +69,7 @@ impl Metrics {
             ("klr_throttles_total", "counter", "Calls turned away, the queue being full.", &self.throttles),
             ("klr_timeouts_total", "counter", "Invocations over the function's timeout.", &self.timeouts),
             ("klr_concurrent_executions", "gauge", "Invocations running now.", &self.running),
+            ("klr_sandboxes", "gauge", "Execution environments that have initialised.", &self.sandboxes),
         ];
         let mut text = String::new();
         for (name, kind, help, value) in series {

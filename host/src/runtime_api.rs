@@ -1,52 +1,77 @@
 //! The Runtime API of one process: the wire around its [`Exchange`].
 
-use std::{io, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE};
-use http_body_util::Full;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
+    body::Body,
     exchange::{Answer, Exchange, Offer, Refusal},
-    invocation::{LARGEST_REPLY, document},
+    invocation::{LARGEST_REPLY, LARGEST_STREAM, document},
     serve::{self, Unread, empty, json},
+    stream::{self, Part},
 };
 
 const PREFIX: &str = "/2018-06-01";
+const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const TRUNCATED: &str = "HTTP request detected as truncated";
+/// How long it may take to read what a process said before it ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Where one process is served. It listens from the first moment; dropped, it closes, connections included.
-#[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) exchange: Arc<Exchange>,
+    connections: TaskTracker,
     _close: DropGuard,
 }
 
 impl Endpoint {
     /// On a loopback port of its own.
-    pub(crate) async fn bind() -> io::Result<Self> {
+    pub(crate) async fn bind(exchange: Arc<Exchange>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let exchange = Arc::new(Exchange::new());
-        let close = CancellationToken::new();
-        let endpoint = Self { address, exchange: Arc::clone(&exchange), _close: close.clone().drop_guard() };
+        let (close, connections) = (CancellationToken::new(), TaskTracker::new());
+        connections.close();
+        let endpoint = Self {
+            address,
+            exchange: Arc::clone(&exchange),
+            connections: connections.clone(),
+            _close: close.clone().drop_guard(),
+        };
         tokio::spawn(serve::accept(listener, close.clone(), move |stream| {
             let exchange = Arc::clone(&exchange);
-            serve::client(stream, close.clone(), move |request| {
+            serve::client(stream, close.clone(), &connections, move |request| {
                 let exchange = Arc::clone(&exchange);
                 async move { handle(&exchange, request).await }
             });
         }));
         Ok(endpoint)
     }
+
+    /// Waits until all that a process said which has ended is heard.
+    pub(crate) async fn drained(&self) {
+        // Bounded: a child of its own may hold a connection.
+        let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
+    }
 }
 
-async fn handle(exchange: &Exchange, request: Request<Incoming>) -> serve::Answer {
+async fn handle(exchange: &Arc<Exchange>, request: Request<Incoming>) -> serve::Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/ping" {
@@ -78,8 +103,7 @@ fn event(offer: Offer) -> serve::Answer {
     let headers = answer.headers_mut();
     let id = HeaderValue::from_str(&invocation.id).expect("a UUID is a header value");
     headers.insert("lambda-runtime-aws-request-id", id);
-    let attempt = HeaderValue::from_str(&offer.attempt).expect("a UUID is a header value");
-    headers.insert("lambda-runtime-invocation-id", attempt);
+    headers.insert("lambda-runtime-invocation-id", offer.attempt);
     let deadline = offer.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
     headers.insert("lambda-runtime-deadline-ms", deadline.into());
@@ -95,55 +119,98 @@ fn event(offer: Offer) -> serve::Answer {
     answer
 }
 
-async fn response(exchange: &Exchange, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
+async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
     let attempt = text(headers, "lambda-runtime-invocation-id");
-    if let Err(refusal) = exchange.expects(id, attempt) {
-        serve::discard(body).await;
-        return refuse(refusal);
-    }
-    let mode = text(headers, "lambda-runtime-function-response-mode");
-    if mode.is_some_and(|mode| mode != "streaming") {
-        let message = "Invalid function response mode, expected streaming";
-        serve::discard(body).await;
-        let fault = Fault(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message.into());
-        return fail(exchange, id, attempt, ("Runtime.InvalidResponseModeHeader", message), fault);
-    }
-    let (bytes, trailers) = match serve::read(body, LARGEST_REPLY).await {
-        Ok(read) => read,
-        Err(unread) => return unreadable(exchange, id, attempt, unread),
+    let (deadline, stream) = match exchange.expects(id, attempt) {
+        Ok(expected) => expected,
+        Err(refusal) => {
+            serve::discard(body).await;
+            return refuse(refusal);
+        }
     };
-    // A client that fails in the middle of a stream says so in trailers; Node sends one that it did not declare.
-    let reply = match text(&trailers, "lambda-runtime-function-error-type") {
-        Some(kind) => Answer::Error(streamed_error(kind, &trailers)),
-        None => Answer::Response(bytes),
+    let reply = match (text(headers, "lambda-runtime-function-response-mode"), stream) {
+        (Some("streaming"), Some(stream)) => {
+            let kind = headers.get(CONTENT_TYPE).cloned();
+            match tokio::time::timeout_at(deadline, pass_on(body, kind, stream)).await {
+                Ok(passed) => passed,
+                // The invocation is over already, and with it what this call was about.
+                Err(_) => Answer::Streamed(0),
+            }
+        }
+        (None | Some("streaming"), _) => match serve::read(body, LARGEST_REPLY).await {
+            Ok((bytes, trailers)) => streamed_error(&trailers).unwrap_or(Answer::Response(bytes)),
+            Err(unread) => unreadable(unread, LARGEST_REPLY),
+        },
+        (Some(_), _) => {
+            serve::discard(body).await;
+            let message = "Invalid function response mode, expected streaming";
+            let answer = platform_error("Runtime.InvalidResponseModeHeader", message);
+            return match exchange.answer(id, attempt, answer) {
+                Ok(()) => Fault(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message).answer(),
+                Err(refusal) => refuse(refusal),
+            };
+        }
     };
     accepted(exchange.answer(id, attempt, reply))
 }
 
-async fn error(exchange: &Exchange, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
+/// Passes a reply on as it comes.
+async fn pass_on(mut body: Incoming, kind: Option<HeaderValue>, stream: stream::Sender) -> Answer {
+    let mut passed = 0;
+    // A caller that has gone is no reason to stop the function: on Lambda it runs to its end too.
+    let _ = stream.send(Part::Head(kind)).await;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return unreadable(Unread::Truncated, LARGEST_STREAM) };
+        match frame.into_data() {
+            Ok(data) if passed + data.len() > LARGEST_STREAM => {
+                serve::discard(body).await;
+                return unreadable(Unread::TooLarge, LARGEST_STREAM);
+            }
+            Ok(data) => {
+                passed += data.len();
+                let _ = stream.send(Part::Data(data)).await;
+            }
+            Err(other) => {
+                let trailers = other.into_trailers().unwrap_or_default();
+                if let Some(error) = streamed_error(&trailers) {
+                    return error;
+                }
+            }
+        }
+    }
+    Answer::Streamed(passed)
+}
+
+async fn error(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
     let attempt = text(headers, "lambda-runtime-invocation-id");
     if let Err(refusal) = exchange.expects(id, attempt) {
         serve::discard(body).await;
         return refuse(refusal);
     }
-    match serve::read(body, LARGEST_REPLY).await {
-        Ok((bytes, _)) => accepted(exchange.answer(id, attempt, Answer::Error(posted(headers, bytes)))),
-        Err(unread) => unreadable(exchange, id, attempt, unread),
-    }
+    let answer = match serve::read(body, LARGEST_REPLY).await {
+        Ok((bytes, _)) => Answer::Error(error_type(text(headers, ERROR_TYPE)), posted(headers, bytes)),
+        Err(unread) => unreadable(unread, LARGEST_REPLY),
+    };
+    accepted(exchange.answer(id, attempt, answer))
 }
 
 async fn init_error(exchange: &Exchange, headers: &HeaderMap, body: Incoming) -> serve::Answer {
     match serve::read(body, LARGEST_REPLY).await {
-        Ok((bytes, _)) => accepted(exchange.fail(posted(headers, bytes))),
-        Err(Unread::TooLarge) => too_large(),
-        Err(Unread::Truncated | Unread::TooSlow) => truncated(),
+        Ok((bytes, _)) => accepted(exchange.init_error(posted(headers, bytes))),
+        Err(Unread::TooLarge) => {
+            Fault(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "the error document is too large")
+                .answer()
+        }
+        Err(Unread::Truncated | Unread::TooSlow) => {
+            Fault(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", TRUNCATED).answer()
+        }
     }
 }
 
 /// The error document as the caller gets it: the bytes the function posted, less the X-Ray cause that some carry.
 fn posted(headers: &HeaderMap, bytes: Bytes) -> Bytes {
     if bytes.is_empty() {
-        let kind = text(headers, "lambda-runtime-function-error-type").unwrap_or("Runtime.Unknown");
+        let kind = text(headers, ERROR_TYPE).unwrap_or("Runtime.Unknown");
         return document(kind, "Unknown application error occurred");
     }
     let with_cause = text(headers, CONTENT_TYPE.as_str())
@@ -159,67 +226,56 @@ fn posted(headers: &HeaderMap, bytes: Bytes) -> Bytes {
     serde_json::to_vec(&fields).map_or(bytes.clone(), Bytes::from)
 }
 
-/// The error document out of a stream's trailers.
-fn streamed_error(kind: &str, trailers: &HeaderMap) -> Bytes {
+/// The error that a stream's trailers tell, if they do; Node sends one that it did not declare.
+fn streamed_error(trailers: &HeaderMap) -> Option<Answer> {
+    let kind = text(trailers, ERROR_TYPE)?;
     let body = text(trailers, "lambda-runtime-function-error-body");
-    match body.and_then(|body| BASE64_STANDARD.decode(body).ok()) {
+    let document = match body.and_then(|body| BASE64_STANDARD.decode(body).ok()) {
         Some(bytes) if !bytes.is_empty() => bytes.into(),
         _ => document(kind, "the function failed while it streamed its reply"),
+    };
+    Some(Answer::Error(error_type(Some(kind)), document))
+}
+
+/// An error type in the terms Lambda's telemetry has for it.
+fn error_type(told: Option<&str>) -> String {
+    let proper = |name: &str| {
+        name.len() > 1
+            && name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.bytes().all(|b| b.is_ascii_alphabetic())
+    };
+    let told = told.unwrap_or_default();
+    match told.split_once('.') {
+        Some(("Runtime" | "Function", name)) if proper(name) => told.to_owned(),
+        Some(("Function", _)) => "Function.Unknown".to_owned(),
+        _ => "Runtime.Unknown".to_owned(),
     }
 }
 
-/// What a call of the client's is refused with.
-struct Fault(StatusCode, &'static str, String);
+/// What a client's call is refused with.
+struct Fault<'a>(StatusCode, &'a str, &'a str);
 
-impl Fault {
+impl Fault<'_> {
     fn answer(&self) -> serve::Answer {
-        json(self.0, document(self.1, &self.2))
+        json(self.0, document(self.1, self.2))
     }
 }
 
-/// Fails the invocation with an error document of ours, and refuses the client's call.
-fn fail(
-    exchange: &Exchange,
-    id: &str,
-    attempt: Option<&str>,
-    (kind, message): (&str, &str),
-    fault: Fault,
-) -> serve::Answer {
-    match exchange.answer(id, attempt, Answer::Error(document(kind, message))) {
-        Ok(()) => fault.answer(),
-        Err(refusal) => refuse(refusal),
-    }
+fn platform_error(kind: &str, message: &str) -> Answer {
+    Answer::Error(kind.to_owned(), document(kind, message))
 }
 
-fn unreadable(exchange: &Exchange, id: &str, attempt: Option<&str>, unread: Unread) -> serve::Answer {
+/// What an answer that cannot be used is for the caller. The client is told that all is well: at a refusal most end, and
+/// where one process has many invocations in hand it would take the others with it. (Lambda answers 413 and 400.)
+fn unreadable(unread: Unread, limit: usize) -> Answer {
     match unread {
         Unread::TooLarge => {
-            let message = format!(
-                "Response payload size exceeded maximum allowed payload size ({LARGEST_REPLY} bytes)."
-            );
-            let told = ("Function.ResponseSizeTooLarge", message.as_str());
-            fail(exchange, id, attempt, told, too_large_fault())
+            let message =
+                format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
+            platform_error("Function.ResponseSizeTooLarge", &message)
         }
-        Unread::Truncated | Unread::TooSlow => {
-            let message = "HTTP request detected as truncated";
-            let fault = Fault(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", message.into());
-            fail(exchange, id, attempt, ("Runtime.TruncatedResponse", message), fault)
-        }
+        Unread::Truncated | Unread::TooSlow => platform_error("Runtime.TruncatedResponse", TRUNCATED),
     }
-}
-
-fn too_large_fault() -> Fault {
-    let message = format!("Exceeded maximum allowed payload size ({LARGEST_REPLY} bytes).");
-    Fault(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
-}
-
-fn too_large() -> serve::Answer {
-    too_large_fault().answer()
-}
-
-fn truncated() -> serve::Answer {
-    Fault(StatusCode::BAD_REQUEST, "TruncatedHTTPRequest", "HTTP request detected as truncated".into())
-        .answer()
 }
 
 fn accepted(result: Result<(), Refusal>) -> serve::Answer {
@@ -232,13 +288,14 @@ fn accepted(result: Result<(), Refusal>) -> serve::Answer {
 fn refuse(refusal: Refusal) -> serve::Answer {
     let (status, kind) = match refusal {
         Refusal::InvalidRequestId => (StatusCode::BAD_REQUEST, "InvalidRequestID"),
+        Refusal::TooLate => (StatusCode::GONE, "InvokeTimeout"),
         Refusal::InvalidState { .. } => (StatusCode::FORBIDDEN, "InvalidStateTransition"),
     };
-    Fault(status, kind, refusal.to_string()).answer()
+    Fault(status, kind, &refusal.to_string()).answer()
 }
 
 fn pong() -> serve::Answer {
-    http::Response::new(Full::new(Bytes::from_static(b"pong")))
+    http::Response::new(Body::Whole(Bytes::from_static(b"pong")))
 }
 
 fn not_found() -> serve::Answer {

@@ -4,9 +4,9 @@ use std::{convert::Infallible, future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{
-    body::{Body, Incoming},
+    body::{Body as _, Incoming},
     server::conn::http1,
     service::service_fn,
 };
@@ -16,6 +16,8 @@ use hyper_util::{
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::body::Body;
 
 /// Above the 1 MiB that a client may put into one header of an error report, request line and other headers included.
 const LARGEST_HEAD: usize = 2 * 1024 * 1024;
@@ -27,8 +29,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(60);
 /// What is read and thrown away of a body nobody wants, so that a caller gets to read our answer instead of a reset.
 const DISCARD: usize = 64 * 1024 * 1024;
 
-/// What every answer's body is: whole and in memory, so that head and body leave in one write.
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// What every request is answered with.
+pub(crate) type Answer = Response<Body>;
 
 /// Accepts until `stop`; the listener is closed then.
 pub(crate) async fn accept(listener: TcpListener, stop: CancellationToken, mut serve: impl FnMut(TcpStream)) {
@@ -81,12 +83,12 @@ where
 }
 
 /// Serves a runtime client; the connection is cut when `close` is.
-pub(crate) fn client<H, F>(stream: TcpStream, close: CancellationToken, handle: H)
+pub(crate) fn client<H, F>(stream: TcpStream, close: CancellationToken, tracker: &TaskTracker, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
-    tokio::spawn(async move {
+    tracker.spawn(async move {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(LARGEST_HEAD);
         let service = service_fn(move |request| {
@@ -171,7 +173,7 @@ pub(crate) async fn discard(mut body: Incoming) {
 
 /// An answer with a JSON body.
 pub(crate) fn json(status: http::StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = Response::new(Body::Whole(body.into()));
     *answer.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json");
     answer.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -180,7 +182,7 @@ pub(crate) fn json(status: http::StatusCode, body: impl Into<Bytes>) -> Answer {
 
 /// An answer without a body.
 pub(crate) fn empty(status: http::StatusCode) -> Answer {
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Body::Whole(Bytes::new()));
     *answer.status_mut() = status;
     answer
 }

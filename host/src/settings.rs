@@ -22,6 +22,11 @@ pub struct Settings {
     pub directory: Option<PathBuf>,
     /// How long one invocation may take. At most 900 s.
     pub timeout: Duration,
+    /// How many processes there may be at once.
+    pub concurrency: usize,
+    /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
+    /// it. `None`: one, and the function is told nothing.
+    pub max_concurrency: Option<usize>,
     /// What the function is told it has; not enforced.
     pub memory_mb: u32,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
@@ -52,6 +57,8 @@ impl Default for Settings {
             handler: None,
             directory: None,
             timeout: Duration::from_secs(3),
+            concurrency: 1,
+            max_concurrency: None,
             memory_mb: 128,
             environment: Vec::new(),
             inherit: Inherit::Needed,
@@ -90,6 +97,14 @@ impl Settings {
         if self.timeout.is_zero() || self.timeout > LONGEST {
             let got = format!("{:?}", self.timeout);
             return Err(Error::Setting { field: "timeout", expected: "more than 0 s, at most 900 s", got });
+        }
+        // Above Lambda's account limit (1000), below what a machine has ports for.
+        let several = |n: usize| (1..=10_000).contains(&n);
+        for (field, n) in [("concurrency", Some(self.concurrency)), ("max_concurrency", self.max_concurrency)]
+        {
+            if let Some(n) = n.filter(|n| !several(*n)) {
+                return Err(Error::Setting { field, expected: "1 to 10000", got: n.to_string() });
+            }
         }
         // A NUL or an `=` in a name would make the process impossible to start, long after the mistake.
         for (name, value) in &self.environment {

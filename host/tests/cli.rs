@@ -252,7 +252,7 @@ fn bad_usage_is_told_and_exits_2() {
     told(&["--listen", &listen, "--code", "/no/such", "--", "true"], &[], "/no/such");
     told(&[&at[..], &["--timeout", "16m", "--", "true"]].concat(), &[], "900 s");
     told(&[&at[..], &["--name", "a b", "--", "true"]].concat(), &[], "name");
-    told(&[&at[..], &["--concurrency", "2", "--", "true"]].concat(), &[], "--concurrency");
+    told(&[&at[..], &["--concurrency", "0", "--", "true"]].concat(), &[], "concurrency");
     told(&["--code", path, "--", "true"], &[("PORT", "x")], "PORT");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -169,11 +169,8 @@ async fn a_start_slower_than_the_timeout_comes_back() {
     let environment = vec![("SLOW_INIT".to_owned(), "2.5".to_owned())];
     let host = start(Settings { timeout: Duration::from_secs(1), environment, ..provided(&code) }).await;
     let pid = json(invoke(&host, r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
-    // Until it has asked for the next one: before, its end would be noticed, and it replaced, at once.
-    tokio::time::sleep(Duration::from_millis(500)).await;
     std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     eventually("it is gone", || !exists(pid)).await;
-    assert_eq!(error(&host, "{}").await["errorType"], "Sandbox.Timedout");
     // Turned away while the function starts by itself, callers are served once it has.
     let mut answer = invoke(&host, "[1]").await;
     for _ in 0..20 {

@@ -296,7 +296,10 @@ impl<'a> Reader<'a> {
     /// cannot be seen any more. librdkafka does not read it again unless told to.
     fn go_on(&self) -> KafkaResult<()> {
         let topic = &self.shared.config.topic;
-        tracing::warn!(topic, "a partition was made anew and has grown since: going on at the same offset of it");
+        tracing::warn!(
+            topic,
+            "a partition was made anew and has grown since: going on at the same offset of it"
+        );
         for cursor in self.cursors.iter().flatten().filter(|cursor| !cursor.ended) {
             self.consumer.context().skip_to(self.consumer, cursor.partition.index as i32, cursor.next)?;
         }

@@ -47,6 +47,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
         client_context,
         tenant: None,
         tail: false,
+        stream: None,
     };
     let mut answer = match function.invoke(place, invocation).await {
         Err(_) => return saturated(),

@@ -79,6 +79,7 @@ async fn call(
         client_context: if kind == Kind::Event { None } else { client_context(&head.headers)? },
         tenant: head.headers.get("x-amz-tenant-id").cloned(),
         tail: kind != Kind::Event && text(&head.headers, "x-amz-log-type") == Some("Tail"),
+        stream: None,
     };
     if kind == Kind::Event {
         function.invoke_later(place, invocation);

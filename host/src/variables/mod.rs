@@ -80,7 +80,15 @@ fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch:
     set(all, "AWS_LAMBDA_FUNCTION_VERSION", VERSION);
     set(all, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &settings.memory_mb.to_string());
     set(all, "AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", settings.name));
-    set(all, "AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand");
+    // Clients take several invocations at once by the variable alone, so it is there for functions written for it only.
+    let kind = match settings.max_concurrency {
+        Some(several) => {
+            set(all, "AWS_LAMBDA_MAX_CONCURRENCY", &several.to_string());
+            "lambda-managed-instances"
+        }
+        None => "on-demand",
+    };
+    set(all, "AWS_LAMBDA_INITIALIZATION_TYPE", kind);
     if let Some(handler) = &launch.handler {
         set(all, "_HANDLER", handler);
     }

@@ -1,0 +1,81 @@
+//! An invocation on its way: from whoever asked, through the queue and a process, back to whoever asked.
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    Metrics,
+    invocation::{Done, Invocation, Outcome},
+};
+
+/// A place in the queue or in a process.
+#[derive(Debug)]
+pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] pub(crate) OwnedSemaphorePermit);
+
+/// An invocation, and who hears what came of it. It ends in [`finish`](Self::finish), once.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    // Boxed, because a flight is passed on from hand to hand.
+    pub(crate) invocation: Box<Invocation>,
+    /// By when it has to be answered. Unset until it is handed to an environment.
+    pub(crate) deadline: Option<Instant>,
+    /// An environment ended before it got to this one. Once is no fault of the invocation's.
+    pub(crate) retried: bool,
+    /// When it was handed to a process.
+    pub(crate) begun: Option<Instant>,
+    /// Unset where nobody waits: an asynchronous invocation.
+    tell: Option<oneshot::Sender<Done>>,
+    metrics: Arc<Metrics>,
+    _place: Place,
+}
+
+impl Flight {
+    pub(crate) fn new(
+        invocation: Invocation,
+        place: Place,
+        tell: Option<oneshot::Sender<Done>>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let invocation = Box::new(invocation);
+        Self { invocation, deadline: None, retried: false, begun: None, tell, metrics, _place: place }
+    }
+
+    /// Whether nobody waits for it any more. One that nobody ever waited for is not abandoned.
+    pub(crate) fn abandoned(&self) -> bool {
+        self.tell.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
+    /// It is handed to a process.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.begun = Some(now);
+        self.metrics.invocations.fetch_add(1, Relaxed);
+        self.metrics.running.fetch_add(1, Relaxed);
+    }
+
+    /// Tells what came of it.
+    pub(crate) fn finish(self, done: Done) {
+        match self.begun {
+            Some(begun) => self.metrics.ran(begun.elapsed()),
+            // Its environment did not start: it was invoked all the same.
+            None => {
+                self.metrics.invocations.fetch_add(1, Relaxed);
+            }
+        }
+        self.metrics.count(&done.outcome);
+        match self.tell {
+            // The caller may have gone.
+            Some(tell) => drop(tell.send(done)),
+            None if matches!(done.outcome, Outcome::Replied(_)) => {}
+            None => tracing::warn!(request = self.invocation.id, "an asynchronous invocation failed"),
+        }
+    }
+
+    /// The same, without a log.
+    pub(crate) fn end(self, outcome: Outcome) {
+        self.finish(Done { outcome, tail: None });
+    }
+}

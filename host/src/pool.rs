@@ -1,0 +1,322 @@
+//! Who is free, who waits, and how many environments there ought to be.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use crate::{exchange::Exchange, flight::Flight};
+
+/// Environments that start at the same time: on a small machine more would only make each other miss the limit.
+const STARTING: usize = 8;
+
+/// The environments of a function, and the queue in front of them.
+pub(crate) struct Pool {
+    line: Mutex<Line<Arc<Exchange>, Flight>>,
+    /// More environments are wanted than there are.
+    pub(crate) short: Notify,
+    /// Somebody waits, and no environment works.
+    pub(crate) demand: Notify,
+}
+
+impl Pool {
+    pub(crate) fn new(concurrency: usize) -> Self {
+        Self { line: Mutex::new(Line::new(concurrency)), short: Notify::new(), demand: Notify::new() }
+    }
+
+    /// Hands an invocation to whoever is free, or queues it: then its ticket is answered, to [`withdraw`](Self::withdraw)
+    /// it with.
+    pub(crate) fn submit(&self, flight: Flight) -> Option<u64> {
+        let ticket = self.lock().ticket();
+        self.place(ticket, flight).then_some(ticket)
+    }
+
+    /// An invocation that an environment did not get to comes before all that wait.
+    pub(crate) fn resubmit(&self, flight: Flight) {
+        self.place(FIRST, flight);
+    }
+
+    /// Whether it had to be queued.
+    fn place(&self, ticket: u64, mut flight: Flight) -> bool {
+        loop {
+            let matched = {
+                let mut line = self.lock();
+                let matched = line.arrive(ticket, flight);
+                self.look(&line);
+                matched
+            };
+            let Some((exchange, taken)) = matched else { return true };
+            match exchange.offer(taken) {
+                Ok(()) => return false,
+                // Its process ended, or hung up, a moment ago.
+                Err(refused) => flight = refused,
+            }
+        }
+    }
+
+    /// An environment asks for work. It is listed until it gets some.
+    pub(crate) fn free(&self, exchange: &Arc<Exchange>) {
+        let mut matched = self.lock().free(Arc::clone(exchange));
+        while let Some((exchange, flight)) = matched.take() {
+            if flight.abandoned() {
+                matched = self.lock().free(exchange);
+            } else if let Err(refused) = exchange.offer(flight) {
+                self.resubmit(refused);
+            }
+        }
+    }
+
+    /// Takes back what is still queued.
+    pub(crate) fn withdraw(&self, ticket: u64) -> Option<Flight> {
+        self.lock().withdraw(ticket)
+    }
+
+    /// Takes all that is queued.
+    pub(crate) fn drain(&self) -> Vec<Flight> {
+        std::mem::take(&mut self.lock().waiting).into_iter().map(|(_, flight)| flight).collect()
+    }
+
+    /// How many environments to start now; they count as starting from here on.
+    pub(crate) fn hire(&self) -> usize {
+        let mut line = self.lock();
+        let wanted = line.shortfall();
+        line.all += wanted;
+        line.starting += wanted;
+        wanted
+    }
+
+    /// One that was starting has initialised.
+    pub(crate) fn started(&self) {
+        let mut line = self.lock();
+        line.starting -= 1;
+        self.look(&line);
+    }
+
+    /// One that was starting has failed to.
+    pub(crate) fn failed(&self) {
+        let mut line = self.lock();
+        line.starting -= 1;
+        line.failed += 1;
+        self.look(&line);
+    }
+
+    /// One that worked has ended. It counts as failed until it starts again.
+    pub(crate) fn ended(&self, exchange: &Arc<Exchange>) {
+        let mut line = self.lock();
+        line.failed += 1;
+        line.free.retain(|listed| !Arc::ptr_eq(listed, exchange));
+        self.look(&line);
+    }
+
+    /// One that failed starts again.
+    pub(crate) fn restart(&self) {
+        let mut line = self.lock();
+        line.failed -= 1;
+        line.starting += 1;
+    }
+
+    /// One that failed starts again for the sake of who waits longest, if somebody does and no other would serve him.
+    pub(crate) fn restart_for(&self) -> Option<Flight> {
+        let mut line = self.lock();
+        while line.working() == 0 {
+            let (_, flight) = line.waiting.pop_front()?;
+            if !flight.abandoned() {
+                line.failed -= 1;
+                line.starting += 1;
+                return Some(flight);
+            }
+        }
+        None
+    }
+
+    /// How many wait, and how many environments there are, working ones among them.
+    pub(crate) fn census(&self) -> Census {
+        let line = self.lock();
+        Census { queued: line.waiting.len(), sandboxes: line.all, working: line.working() }
+    }
+
+    fn look(&self, line: &Line<Arc<Exchange>, Flight>) {
+        if line.shortfall() > 0 {
+            self.short.notify_one();
+        }
+        if line.failed > 0 && line.working() == 0 && !line.waiting.is_empty() {
+            self.demand.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line<Arc<Exchange>, Flight>> {
+        // Nothing in here calls anything that could panic half-way.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What [`Pool::census`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) queued: usize,
+    pub(crate) sandboxes: usize,
+    pub(crate) working: usize,
+}
+
+/// The ticket of those who come before all others.
+const FIRST: u64 = 0;
+
+/// The line, and nothing but: `S` are the seats, `W` who waits.
+#[derive(Debug)]
+struct Line<S, W> {
+    /// Seats that are free; the one used last is taken first, and stays warm.
+    free: Vec<S>,
+    /// In the order they came, which is the order of their tickets.
+    waiting: VecDeque<(u64, W)>,
+    next: u64,
+    most: usize,
+    /// Environments there are: `starting`, `failed` (between two attempts), the others work.
+    all: usize,
+    starting: usize,
+    failed: usize,
+}
+
+impl<S, W> Line<S, W> {
+    fn new(most: usize) -> Self {
+        let (free, waiting) = (Vec::new(), VecDeque::new());
+        Self { free, waiting, next: FIRST + 1, most, all: 0, starting: 0, failed: 0 }
+    }
+
+    fn ticket(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Somebody comes, or comes back because the seat was none. While anybody waits no seat is free, so nobody overtakes.
+    fn arrive(&mut self, ticket: u64, who: W) -> Option<(S, W)> {
+        match self.free.pop() {
+            Some(seat) => Some((seat, who)),
+            None => {
+                let place = self.waiting.partition_point(|(theirs, _)| *theirs <= ticket);
+                self.waiting.insert(place, (ticket, who));
+                None
+            }
+        }
+    }
+
+    /// A seat is free.
+    fn free(&mut self, seat: S) -> Option<(S, W)> {
+        match self.waiting.pop_front() {
+            Some((_, who)) => Some((seat, who)),
+            None => {
+                self.free.push(seat);
+                None
+            }
+        }
+    }
+
+    fn withdraw(&mut self, ticket: u64) -> Option<W> {
+        let place = self.waiting.binary_search_by_key(&ticket, |(theirs, _)| *theirs).ok()?;
+        self.waiting.remove(place).map(|(_, who)| who)
+    }
+
+    fn working(&self) -> usize {
+        self.all - self.starting - self.failed
+    }
+
+    /// How many more to start: one for each who waits, and one ahead of the next who comes. Where starts fail, those that
+    /// failed try again by themselves and no more are added.
+    fn shortfall(&self) -> usize {
+        if self.failed > 0 && self.working() == 0 {
+            return 0;
+        }
+        let ahead = usize::from(self.free.is_empty());
+        let wanted = (self.waiting.len() + ahead).saturating_sub(self.starting + self.failed);
+        let room = (self.most - self.all).min(STARTING.saturating_sub(self.starting));
+        wanted.min(room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_seat_used_last_is_taken_first_and_who_waits_longest_is_served_first() {
+        let mut line = Line::new(2);
+        assert!(line.free('a').is_none());
+        assert!(line.free('b').is_none());
+        assert_eq!(line.arrive(1, 1), Some(('b', 1)));
+        assert_eq!(line.arrive(2, 2), Some(('a', 2)));
+        assert_eq!(line.arrive(3, 3), None);
+        assert_eq!(line.arrive(4, 4), None);
+        // One comes back: its environment had just gone.
+        assert_eq!(line.arrive(FIRST, 2), None);
+        assert_eq!(line.withdraw(3), Some(3));
+        assert_eq!(line.withdraw(3), None);
+        assert_eq!(line.free('b'), Some(('b', 2)));
+        assert_eq!(line.free('a'), Some(('a', 4)));
+    }
+
+    #[test]
+    fn one_is_started_ahead_and_one_for_each_who_waits() {
+        let mut line = Line::<char, u8>::new(4);
+        assert_eq!(line.shortfall(), 1);
+        (line.all, line.starting) = (1, 1);
+        assert_eq!(line.shortfall(), 0);
+        line.arrive(1, 1);
+        line.arrive(2, 2);
+        assert_eq!(line.shortfall(), 2);
+        (line.all, line.starting) = (1, 0);
+        line.free('a');
+        line.free('a');
+        assert_eq!(line.shortfall(), 1, "all that exist are busy");
+        line.free('a');
+        assert_eq!(line.shortfall(), 0, "one is idle");
+        (line.all, line.failed) = (1, 1);
+        line.free.clear();
+        assert_eq!(line.shortfall(), 0, "what fails is not multiplied");
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Arrive,
+        Free,
+        Withdraw(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => Just(Step::Arrive),
+            3 => Just(Step::Free),
+            1 => (1..40_u64).prop_map(Step::Withdraw),
+        ]
+    }
+
+    proptest! {
+        /// Nobody waits while a seat is free, nobody is served twice, and all are served in the order they came.
+        #[test]
+        fn nobody_overtakes(steps in proptest::collection::vec(step(), 1..200)) {
+            let mut line = Line::new(100);
+            let mut served = Vec::new();
+            for step in steps {
+                let matched = match step {
+                    Step::Arrive => {
+                        let ticket = line.ticket();
+                        line.arrive(ticket, ticket)
+                    }
+                    Step::Free => line.free(()),
+                    Step::Withdraw(ticket) => {
+                        let gone = line.withdraw(ticket);
+                        prop_assert!(gone.is_none_or(|gone| gone == ticket && !served.contains(&gone)));
+                        None
+                    }
+                };
+                served.extend(matched.map(|((), who)| who));
+                prop_assert!(line.free.is_empty() || line.waiting.is_empty());
+            }
+            prop_assert!(served.is_sorted());
+            served.dedup();
+            prop_assert!(line.waiting.iter().all(|(ticket, _)| !served.contains(ticket)));
+        }
+    }
+}
