@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +27,8 @@ pub(crate) struct Function {
     pub(crate) settings: Settings,
     pub(crate) plan: Arc<Plan>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Its ARN, without a qualifier.
+    pub(crate) arn: HeaderValue,
     pool: Arc<Pool>,
     /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
     places: Arc<Semaphore>,
@@ -40,9 +43,10 @@ pub(crate) struct Function {
 pub(crate) struct Saturated;
 
 impl Function {
-    pub(crate) fn new(settings: Settings, plan: Plan) -> Self {
+    pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
         let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + WAITING);
         Self {
+            arn,
             pool: Arc::new(Pool::new(settings.concurrency)),
             settings,
             plan: Arc::new(plan),

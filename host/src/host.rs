@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -121,7 +122,12 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         end: CancellationToken::new(),
         kill: CancellationToken::new(),
     };
-    Ok(Arc::new(Function::new(settings, plan)))
+    let arn = HeaderValue::from_str(plan.variables.arn()).map_err(|_| Error::Setting {
+        field: "AWS_REGION",
+        expected: "a region's name",
+        got: plan.variables.arn().escape_debug().to_string(),
+    })?;
+    Ok(Arc::new(Function::new(settings, plan, arn)))
 }
 
 /// Starts the first process, and waits for it unless told otherwise.

@@ -15,11 +15,11 @@
 //! * no process outlives the [`Host`]: its whole group is killed, and reaped.
 
 mod admin;
-#[allow(dead_code, reason = "the caller's side of streams comes next")]
 mod body;
 pub mod cli;
 pub mod cloudevent;
 mod error;
+mod eventstream;
 mod exchange;
 mod exit;
 mod flight;
@@ -38,7 +38,6 @@ mod runtime_api;
 mod sandbox;
 mod serve;
 mod settings;
-#[allow(dead_code, reason = "the caller's side comes next")]
 mod stream;
 mod variables;
 

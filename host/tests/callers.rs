@@ -216,8 +216,56 @@ async fn the_invoke_api_knows_its_function_and_refuses_as_lambdas() {
         let wrong = call("orders", &[("x-amz-client-context", context)], "{}").await;
         assert_eq!(header(&wrong, "x-amzn-errortype"), Some("InvalidRequestContentException"));
     }
-    let wrong = call("orders", &[("x-amz-invocation-type", "Sometimes")], "{}").await;
-    assert_eq!(header(&wrong, "x-amzn-errortype"), Some("InvalidParameterValueException"));
+    let tenant = "t".repeat(257);
+    for given in [
+        ("x-amz-invocation-type", "Sometimes"),
+        ("x-amz-log-type", "Head"),
+        ("x-amz-tenant-id", tenant.as_str()),
+    ] {
+        let wrong = call("orders", &[given], "{}").await;
+        assert_eq!(header(&wrong, "x-amzn-errortype"), Some("InvalidParameterValueException"), "{given:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_qualifier_reaches_the_function_in_its_arn() {
+    let (host, _code) = bootstrap().await;
+    let call = async |path: &str| {
+        let url = format!("http://{}/2015-03-31/functions/{path}", host.address());
+        Client::new().post(url).body(r#"{"do":"context"}"#).send().await.unwrap()
+    };
+    let arn = "arn:aws:lambda:us-east-1:123456789012:function:function";
+    for (path, qualifier) in [
+        ("function/invocations", ""),
+        ("function/invocations?Qualifier=live", ":live"),
+        ("function:live/invocations", ":live"),
+        ("function:live/invocations?Qualifier=live", ":live"),
+        ("function/invocations?Qualifier=%24LATEST", ":$LATEST"),
+        ("1:function:function:3/invocations", ":3"),
+    ] {
+        let told = json(call(path).await).await;
+        let expected = format!("{arn}{qualifier}");
+        assert_eq!(told["headers"]["lambda-runtime-invoked-function-arn"], expected, "{path}");
+    }
+    for path in [
+        "function:live/invocations?Qualifier=test",
+        "function/invocations?Qualifier=a%20b",
+        &format!("{}/invocations", "f".repeat(257)),
+    ] {
+        let wrong = call(path).await;
+        assert_eq!(header(&wrong, "x-amzn-errortype"), Some("InvalidParameterValueException"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_invoke_api_of_old_is_answered_too() {
+    let (host, _code) = bootstrap().await;
+    let url = format!("http://{}/2014-11-13/functions/function/invoke-async", host.address());
+    let answer = post(&url, "application/json", "{}").await;
+    assert_eq!((answer.status().as_u16(), json(answer).await), (202, serde_json::json!({"Status": 202})));
+    eventually("it runs", || host.metrics().invocations() == 1).await;
+    let large = post(&url, "application/json", format!("\"{}\"", "x".repeat(262_143))).await;
+    assert_eq!(large.status(), 413);
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error
 /// Answers one request.
 pub(crate) async fn handle(function: Arc<Function>, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
-    match invoke::name(head.uri.path()) {
-        Some(name) => invoke::answer(&function, name, &head, body).await,
+    match invoke::Call::of(head.uri.path()) {
+        Some(call) => invoke::answer(&function, call, &head, body).await,
         None => event::answer(&function, &head, body).await,
     }
 }

@@ -95,6 +95,30 @@ while True:
         error = {"Lambda-Runtime-Function-Error-Type": "Mid", "Lambda-Runtime-Function-Error-Body": body}
         assert chunked(id, "half", error) == 202
         continue
+    elif do == "stream parts":
+        with socket.create_connection(API.split(":")) as sock:
+            head = f"POST {BASE}/invocation/{id}/response HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+            head += "Content-Type: application/octet-stream\r\n"
+            sock.sendall((head + "Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n").encode())
+            part = b"x" * event["bytes"]
+            for number in range(event["parts"]):
+                if number:
+                    time.sleep(event.get("pause", 0))
+                sock.sendall(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+            if event.get("exit"):
+                sys.exit(5)
+            if "print" in event:
+                print(event["print"], flush=True)
+            # Nothing is answered before the last part.
+            sock.settimeout(0.2)
+            try:
+                assert not sock.recv(65536), "answered early"
+            except TimeoutError:
+                pass
+            sock.settimeout(60)
+            sock.sendall(b"0\r\n\r\n")
+            assert int(sock.recv(65536).split()[1]) == 202
+        continue
     elif do == "odd mode":
         mode = {"Lambda-Runtime-Function-Response-Mode": "buffered"}
         assert call("POST", f"/invocation/{id}/response", "1", mode)[0].status == 400

@@ -1,0 +1,229 @@
+//! Lambda's Invoke API: Invoke, InvokeWithResponseStream, and the InvokeAsync of old.
+
+mod address;
+mod exception;
+mod response_stream;
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use hyper::body::Incoming;
+use uuid::Uuid;
+
+use self::exception::Exception;
+use super::{FUNCTION_ERROR, REQUEST_ID, TRACE_ID, check_json, header, or_empty, trace};
+use crate::{
+    flight::Place,
+    function::Function,
+    invocation::{Invocation, LARGEST_ASYNC_EVENT, LARGEST_EVENT, Outcome, VERSION, ascii_json},
+    serve::{self, Answer, discard, empty, json},
+};
+
+const LARGEST_CLIENT_CONTEXT: usize = 3583;
+const LONGEST_TENANT: usize = 256;
+/// What InvokeAsync takes, which nobody raised when Event invocations got more.
+const LARGEST_OLD_EVENT: usize = 262_144;
+const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
+const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
+
+/// A call by its path: the operation, and the function's name as it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call<'a> {
+    Invoke(&'a str),
+    InvokeAsync(&'a str),
+    InvokeWithResponseStream(&'a str),
+}
+
+impl<'a> Call<'a> {
+    /// The call a path means, if it is one of this API's.
+    pub(super) fn of(path: &'a str) -> Option<Self> {
+        let (version, rest) = path.strip_prefix('/')?.split_once("/functions/")?;
+        let (name, operation) = rest.rsplit_once('/')?;
+        if name.is_empty() || name.contains('/') {
+            return None;
+        }
+        match (version, operation) {
+            ("2015-03-31", "invocations") => Some(Self::Invoke(name)),
+            ("2014-11-13", "invoke-async") => Some(Self::InvokeAsync(name)),
+            ("2021-11-15", "response-streaming-invocations") => Some(Self::InvokeWithResponseStream(name)),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::Invoke(name) | Self::InvokeAsync(name) | Self::InvokeWithResponseStream(name) => name,
+        }
+    }
+}
+
+/// Answers one call.
+pub(super) async fn answer(function: &Arc<Function>, call: Call<'_>, head: &Parts, body: Incoming) -> Answer {
+    let (id, trace) = (Uuid::new_v4().to_string(), trace(&head.headers));
+    let (request_id, traced) = (header(&id), trace.clone());
+    let result = match checked(function, call, head, id, trace) {
+        Ok(asked) => asked.perform(function, call, body).await,
+        Err(exception) => {
+            discard(body).await;
+            Err(exception)
+        }
+    };
+    let mut answer = result.unwrap_or_else(|exception| exception.answer());
+    let headers = answer.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    headers.insert(TRACE_ID, traced);
+    headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
+    answer
+}
+
+/// A call whose head is in order: the invocation it asks for, without its payload.
+struct Asked {
+    kind: Kind,
+    invocation: Invocation,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+impl Asked {
+    async fn perform(
+        self,
+        function: &Arc<Function>,
+        call: Call<'_>,
+        body: Incoming,
+    ) -> Result<Answer, Exception> {
+        if self.kind == Kind::DryRun {
+            discard(body).await;
+            return Ok(empty(StatusCode::NO_CONTENT));
+        }
+        let Ok(place) = function.admit() else {
+            discard(body).await;
+            return Err(Exception::throttled());
+        };
+        let limit = match (call, self.kind) {
+            (Call::InvokeAsync(_), _) => LARGEST_OLD_EVENT,
+            (_, Kind::Event) => LARGEST_ASYNC_EVENT,
+            _ => LARGEST_EVENT,
+        };
+        let invocation = Invocation { payload: payload(body, limit).await?, ..self.invocation };
+        match (call, self.kind) {
+            (Call::InvokeAsync(_), _) => {
+                function.invoke_later(place, invocation);
+                Ok(json(StatusCode::ACCEPTED, &b"{\"Status\":202}"[..]))
+            }
+            (_, Kind::Event) => {
+                function.invoke_later(place, invocation);
+                Ok(empty(StatusCode::ACCEPTED))
+            }
+            (Call::InvokeWithResponseStream(_), _) => {
+                response_stream::answer(function, place, invocation).await
+            }
+            _ => invoke(function, place, invocation).await,
+        }
+    }
+}
+
+async fn payload(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
+    let payload = serve::receive(body, limit).await.map_err(|unread| Exception::unread(unread, limit))?;
+    let payload = or_empty(payload);
+    check_json(&payload)
+        .map_err(|why| Exception::content(format!("Could not parse request body into json: {why}")))?;
+    Ok(payload)
+}
+
+/// 200 whatever came of it: a header says whether the function failed.
+async fn invoke(function: &Arc<Function>, place: Place, invocation: Invocation) -> Result<Answer, Exception> {
+    let done = function.invoke(place, invocation).await.map_err(|_| Exception::throttled())?;
+    let (body, failed) = reply(done.outcome);
+    let mut answer = json(StatusCode::OK, body);
+    let headers = answer.headers_mut();
+    headers.insert(EXECUTED_VERSION, HeaderValue::from_static(VERSION));
+    if failed {
+        headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
+    }
+    if let Some(tail) = done.tail {
+        headers.insert(HeaderName::from_static("x-amz-log-result"), header(&BASE64_STANDARD.encode(tail)));
+    }
+    Ok(answer)
+}
+
+/// The reply or the error document, and whether it is the latter.
+fn reply(outcome: Outcome) -> (Bytes, bool) {
+    match outcome {
+        Outcome::Replied(reply) => (reply, false),
+        Outcome::Failed(document) | Outcome::TimedOut(document) | Outcome::Lost(document) => (document, true),
+    }
+}
+
+/// What can be said about a call before its body is read.
+fn checked(
+    function: &Function,
+    call: Call<'_>,
+    head: &Parts,
+    id: String,
+    trace: HeaderValue,
+) -> Result<Asked, Exception> {
+    let headers = &head.headers;
+    if head.method != Method::POST {
+        return Err(Exception::method());
+    }
+    let arn = address::arn(function, call.name(), head.uri.query())?;
+    let kind = kind(call, headers)?;
+    let tail = match text(headers, "x-amz-log-type") {
+        None | Some("None") => false,
+        Some("Tail") => kind == Kind::RequestResponse,
+        Some(_) => return Err(Exception::parameter("X-Amz-Log-Type: expected None or Tail")),
+    };
+    let tenant = headers.get("x-amz-tenant-id").cloned();
+    if tenant.as_ref().is_some_and(|tenant| tenant.is_empty() || tenant.len() > LONGEST_TENANT) {
+        return Err(Exception::parameter(format!("X-Amz-Tenant-Id: expected 1 to {LONGEST_TENANT} bytes")));
+    }
+    // Heard of synchronous invocations only.
+    let client_context = if kind == Kind::RequestResponse { client_context(headers)? } else { None };
+    let payload = Bytes::new();
+    let invocation = Invocation { id, payload, arn, trace, client_context, tenant, tail, stream: None };
+    Ok(Asked { kind, invocation })
+}
+
+fn kind(call: Call<'_>, headers: &HeaderMap) -> Result<Kind, Exception> {
+    match (call, text(headers, "x-amz-invocation-type")) {
+        (Call::InvokeAsync(_), _) | (Call::Invoke(_), Some("Event")) => Ok(Kind::Event),
+        (_, None | Some("RequestResponse")) => Ok(Kind::RequestResponse),
+        (_, Some("DryRun")) => Ok(Kind::DryRun),
+        (Call::Invoke(_), Some(_)) => {
+            Err(Exception::parameter("X-Amz-Invocation-Type: expected RequestResponse, Event or DryRun"))
+        }
+        (_, Some(_)) => {
+            Err(Exception::parameter("X-Amz-Invocation-Type: expected RequestResponse or DryRun"))
+        }
+    }
+}
+
+/// The caller's client context, decoded.
+fn client_context(headers: &HeaderMap) -> Result<Option<HeaderValue>, Exception> {
+    let Some(encoded) = headers.get("x-amz-client-context") else { return Ok(None) };
+    let wrong = || Exception::content("Client context must be a valid Base64-encoded JSON object.");
+    if encoded.len() > LARGEST_CLIENT_CONTEXT {
+        return Err(Exception::parameter(format!(
+            "X-Amz-Client-Context: expected at most {LARGEST_CLIENT_CONTEXT} bytes, got {}",
+            encoded.len()
+        )));
+    }
+    let decoded = BASE64_STANDARD.decode(encoded).map_err(|_| wrong())?;
+    let json = String::from_utf8(decoded).map_err(|_| wrong())?;
+    check_json(json.as_bytes()).map_err(|_| wrong())?;
+    if !json.trim_start().starts_with('{') {
+        return Err(wrong());
+    }
+    Ok(ascii_json(&json))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,130 @@
+//! InvokeWithResponseStream: a reply that goes out as the function makes it.
+//!
+//! AWS slows a stream to 2 MiB/s after its first 6 MiB. Nothing is slowed here: whoever pays for the bandwidth sets its
+//! limits.
+
+use std::sync::Arc;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{EXECUTED_VERSION, Exception, reply};
+use crate::{
+    body::Body,
+    eventstream,
+    flight::Place,
+    function::Function,
+    invocation::{Done, Invocation, VERSION},
+    serve::{Answer, empty},
+    stream::{self, Part},
+};
+
+/// Messages that may wait for the caller to read on. Each is as large as what the function wrote at once.
+const MESSAGES: usize = 2;
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("application/vnd.amazon.eventstream");
+
+/// Answers as soon as the function streams, or is done without.
+pub(super) async fn answer(
+    function: &Arc<Function>,
+    place: Place,
+    mut invocation: Invocation,
+) -> Result<Answer, Exception> {
+    let (sender, mut parts) = stream::channel();
+    invocation.stream = Some(sender);
+    let function = Arc::clone(function);
+    let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
+    let streams = tokio::select! {
+        part = parts.recv() => part.is_some(),
+        done = &mut invoking => return Ok(whole(done.map_err(|_| Exception::throttled())?)),
+    };
+    if !streams {
+        return Ok(whole(invoking.await.map_err(|_| Exception::throttled())?));
+    }
+    let (messages, body) = mpsc::channel(MESSAGES);
+    tokio::spawn(async move {
+        if pass_on(&mut parts, &messages).await.is_err() {
+            // The caller has gone. The function runs to its end all the same.
+            return;
+        }
+        if let Ok(done) = invoking.await {
+            let (document, failed) = reply(done.outcome);
+            let complete = Complete::of(failed.then_some(&document), done.tail);
+            let _ = messages.send(complete.message()).await;
+        }
+    });
+    Ok(answered(Body::Parts(body)))
+}
+
+async fn pass_on(
+    parts: &mut stream::Receiver,
+    messages: &mpsc::Sender<Bytes>,
+) -> Result<(), mpsc::error::SendError<Bytes>> {
+    while let Some(part) = parts.recv().await {
+        match part {
+            Part::Data(data) if !data.is_empty() => messages.send(chunk(&data)).await?,
+            Part::Data(_) | Part::Head(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A reply that was not streamed is one chunk.
+fn whole(done: Done) -> Answer {
+    let (reply, failed) = reply(done.outcome);
+    let complete = Complete::of(failed.then_some(&reply), done.tail).message();
+    let body =
+        if failed || reply.is_empty() { complete } else { [&chunk(&reply)[..], &complete].concat().into() };
+    answered(Body::Whole(body))
+}
+
+fn answered(body: Body) -> Answer {
+    let mut answer = empty(StatusCode::OK);
+    *answer.body_mut() = body;
+    answer.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
+    answer.headers_mut().insert(EXECUTED_VERSION, HeaderValue::from_static(VERSION));
+    answer
+}
+
+fn chunk(payload: &[u8]) -> Bytes {
+    eventstream::event("PayloadChunk", "application/octet-stream", payload)
+}
+
+/// The last message. What it has no member for went well.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Complete {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_details: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_result: Option<String>,
+}
+
+impl Complete {
+    fn of(error: Option<&Bytes>, tail: Option<Vec<u8>>) -> Self {
+        Self {
+            error_code: error.map(|document| error_type(document)),
+            error_details: error.map(|document| String::from_utf8_lossy(document).into_owned()),
+            log_result: tail.map(|tail| BASE64_STANDARD.encode(tail)),
+        }
+    }
+
+    fn message(&self) -> Bytes {
+        let json = serde_json::to_vec(self).expect("strings are always JSON");
+        eventstream::event("InvokeComplete", "application/json", &json)
+    }
+}
+
+/// The type an error document names.
+fn error_type(document: &[u8]) -> String {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Document {
+        error_type: String,
+    }
+    serde_json::from_slice(document).map_or_else(|_| "Unhandled".to_owned(), |it: Document| it.error_type)
+}
