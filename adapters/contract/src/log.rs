@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::{Error, Partition, Position, Record};
@@ -42,6 +44,10 @@ pub trait Log: Send + Sync {
     /// Let the partition go (drained after `Losing`, or at the end), `through` being the last position done, if any is new
     /// since the last checkpoint that succeeded. It is made durable first. Does not wait for an outstanding `checkpoint`.
     async fn release(&self, partition: Partition, through: Option<Position>) -> Result<(), Error>;
+
+    /// What the source calls a partition that was gained: a shard id, `topic-0`. It goes into failure records and tumbling
+    /// windows. `None` for one that never was; an old epoch's name is still known.
+    fn name(&self, partition: Partition) -> Option<Arc<str>>;
 
     /// Records between the checkpoint and the end of each owned partition, as last seen. For metrics only: never waits.
     fn lag(&self) -> Vec<(Partition, u64)>;

@@ -104,6 +104,10 @@ impl Log for Source {
         Ok(())
     }
 
+    fn name(&self, partition: Partition) -> Option<Arc<str>> {
+        Some(format!("{}-{}", self.shared.config.topic, partition.index).into())
+    }
+
     fn lag(&self) -> Vec<(Partition, u64)> {
         self.shared.ledger.lag()
     }

@@ -4,6 +4,7 @@
 //! promise gets a log of its own, so they run at the same time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -287,14 +288,22 @@ struct Member<'a> {
     owned: BTreeMap<u32, u32>,
     losing: Vec<Partition>,
     newest_epoch: BTreeMap<u32, u32>,
+    names: BTreeMap<u32, Arc<str>>,
     seen: Vec<(Partition, Position, String)>,
 }
 
 impl<'a> Member<'a> {
     async fn open(subject: &'a dyn Subject) -> Self {
         let log = subject.open().await;
-        let (owned, newest_epoch) = (BTreeMap::new(), BTreeMap::new());
-        Self { subject, log, owned, losing: Vec::new(), newest_epoch, seen: Vec::new() }
+        Self {
+            subject,
+            log,
+            owned: BTreeMap::new(),
+            losing: Vec::new(),
+            newest_epoch: BTreeMap::new(),
+            names: BTreeMap::new(),
+            seen: Vec::new(),
+        }
     }
 
     async fn next(&mut self, want: usize) {
@@ -308,6 +317,9 @@ impl<'a> Member<'a> {
     fn take(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Gained(partition) => {
+                let name = self.log.name(partition).expect("what is gained has a name");
+                let known = self.names.insert(partition.index, name.clone());
+                assert!(known.is_none_or(|known| known == name), "and keeps it");
                 let newest = self.newest_epoch.insert(partition.index, partition.epoch);
                 assert!(
                     newest.is_none_or(|newest| newest != partition.epoch),

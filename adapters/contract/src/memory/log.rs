@@ -337,6 +337,11 @@ impl crate::Log for Log {
         Ok(())
     }
 
+    fn name(&self, partition: Partition) -> Option<Arc<str>> {
+        let known = (partition.index as usize) < self.topic.state().partitions.len();
+        known.then(|| format!("partition-{}", partition.index).into())
+    }
+
     fn lag(&self) -> Vec<(Partition, u64)> {
         let state = self.topic.state();
         let lanes = (0..).zip(&state.partitions);
