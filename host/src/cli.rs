@@ -36,6 +36,9 @@ pub struct Args {
     /// always, event (the reply as a CloudEvent), never
     #[arg(long, value_name = "WHAT", default_value = "auto")]
     reply: Reply,
+    /// Take HTTP requests that are neither CloudEvents nor Invoke API calls to the function, as a Lambda Function URL does
+    #[arg(long, value_name = "VERSION", value_parser = ["2.0"])]
+    http_events: Option<String>,
     /// The function's name
     #[arg(long, default_value = "function")]
     name: String,
@@ -110,6 +113,7 @@ impl Args {
             layers: self.layers,
             reply: self.reply,
             lazy: self.lazy,
+            http_events: self.http_events.is_some(),
             cloudevent_context: self.cloudevent_context,
             ..Settings::default()
         }

@@ -63,8 +63,9 @@ impl Host {
         let (served, ending, tracker) = (Arc::clone(&function), stop.clone(), connections.clone());
         connections.spawn(serve::accept(listener, stop.clone(), move |stream| {
             let function = Arc::clone(&served);
+            let peer = stream.peer_addr().ok();
             serve::callers(stream, ending.clone(), &tracker, move |request| {
-                front::handle(Arc::clone(&function), request)
+                front::handle(Arc::clone(&function), peer, request)
             });
         }));
         Ok(Self { function, address, connections, _stop: stop.clone().drop_guard(), stop, _kill: kill })

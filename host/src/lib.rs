@@ -39,6 +39,7 @@ mod sandbox;
 mod serve;
 mod settings;
 mod stream;
+mod trace;
 mod variables;
 
 pub use error::Error;

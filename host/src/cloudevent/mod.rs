@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cloudevents::Event;
 use http::HeaderMap;
 
-pub(crate) use read::{Received, is_structured, receive};
+pub(crate) use read::{Received, is_event, is_structured, receive};
 pub use write::{binary_headers, encoded, structured};
 
 /// Why a message is no CloudEvent, or an event cannot be written as one.

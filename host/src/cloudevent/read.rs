@@ -30,6 +30,11 @@ pub(crate) fn is_structured(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(|kind| kind.starts_with("application/cloudevents"))
 }
 
+/// Whether a request means to be an event, in whatever mode.
+pub(crate) fn is_event(headers: &HeaderMap) -> bool {
+    headers.contains_key("ce-specversion") || is_structured(headers)
+}
+
 /// Reads an event in either mode.
 pub(crate) fn receive(headers: &HeaderMap, body: Bytes) -> Result<Received, Error> {
     let received = match content_type(headers) {

@@ -1,25 +1,23 @@
 //! CloudEvents over HTTP.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::ALLOW, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ALLOW, request::Parts};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{FUNCTION_ERROR, REQUEST_ID, TRACE_ID, check_json, header, or_empty, retry_later, trace};
+use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, or_empty, reply, retry_later};
 use crate::{
-    Reply,
     cloudevent::{self, Received},
     function::Function,
     invocation::{Invocation, LARGEST_EVENT, Outcome, ascii_json},
-    serve::{self, Answer, Unread, discard, empty, json},
+    serve::{self, Answer, Unread, discard, json},
+    trace,
 };
 
-/// The type of the event a reply travels in.
-const REPLY_TYPE: HeaderValue = HeaderValue::from_static("dev.klr.function.reply");
+/// The most of an event's attributes that a function is handed. Every runtime client takes a header of that size.
+const LARGEST_CONTEXT: usize = 16 * 1024;
 
 /// Takes an event to the function.
 pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incoming) -> Answer {
@@ -37,7 +35,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
         Err(refused) => return refused,
     };
     let id = Uuid::new_v4().to_string();
-    let trace = trace(&head.headers);
+    let trace = trace::of(&head.headers, received.attributes.get("traceparent").map(String::as_str));
     let client_context = if function.settings.cloudevent_context { context(&received) } else { None };
     let invocation = Invocation {
         id: id.clone(),
@@ -52,7 +50,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
     let mut answer = match function.invoke(place, invocation).await {
         Err(_) => return saturated(),
         Ok(done) => match done.outcome {
-            Outcome::Replied(reply) => replied(function, &head.headers, &id, reply),
+            Outcome::Replied(reply) => reply::to_event(function, &head.headers, &id, reply),
             Outcome::Failed(document) => {
                 let mut answer = json(StatusCode::INTERNAL_SERVER_ERROR, document);
                 answer.headers_mut().insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
@@ -63,7 +61,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
         },
     };
     answer.headers_mut().insert(REQUEST_ID, header(&id));
-    answer.headers_mut().insert(TRACE_ID, trace);
+    trace::tell(answer.headers_mut(), trace);
     answer
 }
 
@@ -82,7 +80,11 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received, Ans
             cloudevent::Error::Batched | cloudevent::Error::Format(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => StatusCode::BAD_REQUEST,
         };
-        refused(status, &error.to_string())
+        let remedy = match error {
+            cloudevent::Error::NotACloudEvent => "; `--http-events 2.0` takes plain HTTP to the function",
+            _ => "",
+        };
+        refused(status, &format!("{error}{remedy}"))
     })?;
     if let Some(data) = &received.data {
         if data.len() > LARGEST_EVENT {
@@ -100,46 +102,28 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received, Ans
     Ok(received)
 }
 
-/// The attributes as the function's client context. Strings only, and no `client`: clients die of anything else.
+/// The attributes as the function's client context. Strings only, and no `client`: clients die of anything else. Where
+/// they are too many, the longest are left out.
 fn context(received: &Received) -> Option<HeaderValue> {
     #[derive(Serialize)]
     struct Context<'a> {
-        custom: std::collections::BTreeMap<&'a str, &'a str>,
+        custom: BTreeMap<&'a str, &'a str>,
     }
-    let custom = received.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    ascii_json(&serde_json::to_string(&Context { custom }).ok()?)
-}
-
-fn replied(function: &Function, headers: &HeaderMap, id: &str, reply: Bytes) -> Answer {
-    let nothing = || empty(StatusCode::OK);
-    match function.settings.reply {
-        Reply::Never => nothing(),
-        Reply::Auto if prefers_reply(headers) => nothing(),
-        Reply::Auto | Reply::Always => json(StatusCode::OK, reply),
-        // Nothing to say: an event that says so would go round in a broker for no one.
-        Reply::Event if reply.is_empty() || &reply[..] == b"null" => nothing(),
-        Reply::Event => {
-            let mut answer = json(StatusCode::OK, reply);
-            let time = header(&format!("{:.3}", Timestamp::now()));
-            let attributes = [
-                ("ce-specversion", HeaderValue::from_static("1.0")),
-                ("ce-id", header(id)),
-                ("ce-source", header(function.plan.variables.arn())),
-                ("ce-type", REPLY_TYPE),
-                ("ce-time", time),
-            ];
-            answer
-                .headers_mut()
-                .extend(attributes.map(|(name, value)| (HeaderName::from_static(name), value)));
-            answer
+    let attributes = received.attributes.iter();
+    let mut custom: BTreeMap<&str, &str> =
+        attributes.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    loop {
+        let context = ascii_json(&serde_json::to_string(&Context { custom: custom.clone() }).ok()?)?;
+        if context.len() <= LARGEST_CONTEXT {
+            return Some(context);
         }
+        let longest = *custom.iter().max_by_key(|(_, value)| value.len())?.0;
+        tracing::warn!(
+            attribute = longest,
+            "the event's attributes do not fit a client context: one is left out"
+        );
+        custom.remove(longest);
     }
-}
-
-/// Whether a Broker or its like asks: it sends `Prefer: reply`, perhaps among others.
-fn prefers_reply(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("reply"))
 }
 
 /// An answer that is no function's: it has a `message`, and no `errorType`, by which callers tell the two apart.
@@ -157,4 +141,37 @@ fn too_large() -> Answer {
 
 fn saturated() -> Answer {
     retry_later(refused(StatusCode::TOO_MANY_REQUESTS, "every process is busy and the queue is full"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    fn received(attributes: &[(&str, String)]) -> Received {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("specversion", "1.0"), ("id", "1"), ("source", "/s"), ("type", "t")] {
+            headers.insert(HeaderName::try_from(format!("ce-{name}")).unwrap(), header(value));
+        }
+        for (name, value) in attributes {
+            headers.insert(HeaderName::try_from(format!("ce-{name}")).unwrap(), header(value));
+        }
+        cloudevent::receive(&headers, bytes::Bytes::new()).unwrap()
+    }
+
+    #[test]
+    fn attributes_become_strings_in_ascii() {
+        let told = context(&received(&[("subject", "%E2%82%AC".into()), ("count", "7".into())])).unwrap();
+        let expected = r#"{"custom":{"count":"7","id":"1","source":"/s","subject":"\u20ac","type":"t"}}"#;
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn attributes_that_do_not_fit_are_left_out_the_longest_first() {
+        let told = context(&received(&[("large", "x".repeat(LARGEST_CONTEXT)), ("small", "y".repeat(9000))]))
+            .unwrap();
+        let told = told.to_str().unwrap();
+        assert!(told.contains("yyy") && !told.contains("large"), "{} bytes", told.len());
+    }
 }

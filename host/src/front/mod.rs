@@ -1,28 +1,38 @@
-//! What callers speak to. A path of the Invoke API's is the Invoke API; anything else is a CloudEvent.
+//! What callers speak to. A path of the Invoke API's is the Invoke API; anything else is a CloudEvent, or, where the
+//! function takes plain HTTP, a request to its Function URL. Every path but the Invoke API's may be the function's.
 
 mod event;
+mod function_url;
 mod invoke;
+mod reply;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::RETRY_AFTER};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 
-use crate::{function::Function, invocation::new_trace, serve::Answer};
+use crate::{cloudevent, function::Function, serve::Answer, trace};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
-/// Answers one request.
-pub(crate) async fn handle(function: Arc<Function>, request: Request<Incoming>) -> Answer {
+/// Answers one request, of the caller at `peer`.
+pub(crate) async fn handle(
+    function: Arc<Function>,
+    peer: Option<SocketAddr>,
+    request: Request<Incoming>,
+) -> Answer {
     let (head, body) = request.into_parts();
-    match invoke::Call::of(head.uri.path()) {
-        Some(call) => invoke::answer(&function, call, &head, body).await,
-        None => event::answer(&function, &head, body).await,
+    if let Some(call) = invoke::Call::of(head.uri.path()) {
+        return invoke::answer(&function, call, &head, body).await;
     }
+    if function.settings.http_events && !cloudevent::is_event(&head.headers) {
+        return function_url::answer(&function, peer, &head, body).await;
+    }
+    event::answer(&function, &head, body).await
 }
 
 /// The event a function without one gets, as on Lambda.
@@ -42,7 +52,7 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
 
 /// The caller's trace, or a new one.
 fn trace(headers: &HeaderMap) -> HeaderValue {
-    headers.get(TRACE_ID).filter(|value| !value.is_empty()).cloned().unwrap_or_else(new_trace)
+    trace::of(headers, None)
 }
 
 /// A try later is worth it: the queue moves as fast as the function does.

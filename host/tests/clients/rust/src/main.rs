@@ -1,9 +1,14 @@
 //! The test function under lambda_runtime. The event says what to do.
 
-use std::{collections::BTreeMap, time::{Duration, SystemTime, UNIX_EPOCH}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use lambda_runtime::{
-    run, service_fn, streaming::{channel, Body, Response}, Error, FunctionResponse, LambdaEvent,
+    run, service_fn,
+    streaming::{channel, Body, Response},
+    Error, FunctionResponse, LambdaEvent,
 };
 use serde_json::{json, Value};
 

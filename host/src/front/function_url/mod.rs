@@ -1,0 +1,99 @@
+//! Plain HTTP, as a Lambda Function URL takes it: payload format 2.0 in, a status, headers and a body out.
+
+mod event;
+mod reply;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
+use hyper::body::Incoming;
+use uuid::Uuid;
+
+use super::{REQUEST_ID, header, retry_later};
+use crate::{
+    function::Function,
+    invocation::{Invocation, LARGEST_EVENT, Outcome},
+    serve::{self, Answer, Unread, discard, json},
+    trace,
+};
+
+/// Takes a request to the function.
+pub(super) async fn answer(
+    function: &Arc<Function>,
+    peer: Option<SocketAddr>,
+    head: &Parts,
+    body: Incoming,
+) -> Answer {
+    let (id, trace) = (Uuid::new_v4().to_string(), trace::of(&head.headers, None));
+    let mut answer = call(function, peer, head, body, &id, &trace).await;
+    answer.headers_mut().insert(REQUEST_ID, header(&id));
+    trace::tell(answer.headers_mut(), trace);
+    answer
+}
+
+async fn call(
+    function: &Arc<Function>,
+    peer: Option<SocketAddr>,
+    head: &Parts,
+    body: Incoming,
+    id: &str,
+    trace: &HeaderValue,
+) -> Answer {
+    let Ok(place) = function.admit() else {
+        discard(body).await;
+        return throttled();
+    };
+    let body = match serve::receive(body, LARGEST_EVENT).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return too_large(),
+        Err(Unread::Truncated) => return message(StatusCode::BAD_REQUEST, "the request's body was cut off"),
+        Err(Unread::TooSlow) => {
+            return message(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
+        }
+    };
+    let payload = event::of(head, &body, peer, id, trace);
+    // What the event adds, and base64, counts too.
+    if payload.len() > LARGEST_EVENT {
+        return too_large();
+    }
+    let invocation = Invocation {
+        id: id.to_owned(),
+        payload,
+        arn: header(function.plan.variables.arn()),
+        trace: trace.clone(),
+        client_context: None,
+        tenant: None,
+        tail: false,
+        stream: None,
+    };
+    match function.invoke(place, invocation).await {
+        Err(_) => throttled(),
+        Ok(done) => match done.outcome {
+            Outcome::Replied(reply) => reply::to_http(&reply).unwrap_or_else(|unfit| {
+                tracing::warn!(request = id, %unfit, "the function's reply is no HTTP answer");
+                failed()
+            }),
+            // What went wrong is the owner's to know, not the visitor's.
+            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Lost(_) => failed(),
+        },
+    }
+}
+
+fn failed() -> Answer {
+    let mut answer = json(StatusCode::BAD_GATEWAY, &b"Internal Server Error"[..]);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}
+
+fn throttled() -> Answer {
+    const BODY: &str = r#"{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded","Type":"User","message":"Rate Exceeded."}"#;
+    retry_later(json(StatusCode::TOO_MANY_REQUESTS, BODY))
+}
+
+fn too_large() -> Answer {
+    message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
+}
+
+fn message(status: StatusCode, text: &str) -> Answer {
+    json(status, serde_json::json!({ "message": text }).to_string())
+}
