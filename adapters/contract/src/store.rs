@@ -53,6 +53,10 @@ pub trait Store: Send + Sync {
     /// partitions whose row was refused because somebody else has written it. `Ok` means durable.
     async fn write(&self, mapping: &str, rows: &[Row]) -> Result<Vec<String>, Error>;
 
+    /// Forgets these rows, each on its own and only at its `version`: of shards that are no more. Rows that somebody else has
+    /// written meanwhile, or removed, are left as they are.
+    async fn remove(&self, mapping: &str, rows: &[Row]) -> Result<(), Error>;
+
     /// How long to leave between two writes of a mapping that nobody waits for.
     fn pace(&self) -> Duration;
 

@@ -1,4 +1,5 @@
-//! In-memory sources, proved by the conformance suite like the real ones.
+//! In-memory sources, proved by the conformance suite like the real ones, and the in-memory store.
 
 pub mod log;
 pub mod queue;
+pub mod store;
