@@ -6,6 +6,9 @@ use clap::Parser;
 use klr::cli::Cli;
 
 fn main() -> ExitCode {
+    if klr_host::warden() {
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     klr::telemetry::start(cli.level());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

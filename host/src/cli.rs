@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Host, Inherit, Reply, Settings, admin, host};
+use crate::{Host, Inherit, Reply, Settings, admin, children, host};
 
 /// Bad usage or input, as all verbs answer it.
 const USAGE: u8 = 2;
@@ -139,6 +139,13 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let socket = bind(address).with_context(|| format!("--listen {address}"))?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let function = host::prepare(args.settings()).await?;
+    let mut ended = signal(SignalKind::child())?;
+    tokio::spawn(async move {
+        children::adopt();
+        while ended.recv().await.is_some() {
+            children::reap_adopted();
+        }
+    });
     let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
     let _closed = closed.clone().drop_guard();
     tokio::spawn(admin::serve(admin, Arc::clone(&function), draining.clone(), closed));

@@ -16,6 +16,7 @@
 
 mod admin;
 mod body;
+mod children;
 pub mod cli;
 pub mod cloudevent;
 mod error;
@@ -42,6 +43,7 @@ mod stream;
 mod trace;
 mod variables;
 
+pub use children::warden;
 pub use error::Error;
 pub use host::Host;
 pub use metrics::Metrics;

@@ -13,8 +13,10 @@ struct Command {
     args: klr_host::cli::Args,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+fn main() -> anyhow::Result<ExitCode> {
+    if klr_host::warden() {
+        return Ok(ExitCode::SUCCESS);
+    }
     let command = Command::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,klr_host=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -24,5 +26,5 @@ async fn main() -> anyhow::Result<ExitCode> {
     } else {
         log.json().init()
     }
-    klr_host::cli::run(command.args).await
+    tokio::runtime::Runtime::new()?.block_on(klr_host::cli::run(command.args))
 }

@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     process::{Child, Command},
     sync::watch,
+    task::spawn_blocking,
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -13,7 +14,7 @@ use tokio_util::{
 };
 
 use crate::{
-    Logs,
+    Logs, children,
     exit::Exit,
     launch::Launch,
     logs::{Stream, Tail, pass_on},
@@ -27,15 +28,17 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub(crate) struct Process {
     group: Pid,
     exit: watch::Receiver<Option<Exit>>,
-    output: TaskTracker,
+    /// What passes its output on, and what sees to its remains.
+    rest: TaskTracker,
     _kill: DropGuard,
 }
 
 impl Process {
-    /// Starts the command. It also dies when `kill` is cancelled.
+    /// Starts the command; its environment names the log stream. It also dies when `kill` is cancelled.
     pub(crate) fn start(
         launch: &Launch,
         variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+        stream: &str,
         logs: &Logs,
         tail: &Tail,
         kill: &CancellationToken,
@@ -48,29 +51,20 @@ impl Process {
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let mut child = command.spawn()?;
-        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let group = Group(Some(group.expect("a child that was not waited for has an id")));
-        let output = TaskTracker::new();
+            .stderr(Stdio::piped());
+        let (mut child, leader) = children::start(&mut command, stream)?;
+        let rest = TaskTracker::new();
         if let Some(pipe) = child.stdout.take() {
-            output.spawn(pass_on(pipe, Stream::Output, logs.clone(), tail.clone()));
+            rest.spawn(pass_on(pipe, Stream::Output, logs.clone(), tail.clone()));
         }
         if let Some(pipe) = child.stderr.take() {
-            output.spawn(pass_on(pipe, Stream::Error, logs.clone(), tail.clone()));
+            rest.spawn(pass_on(pipe, Stream::Error, logs.clone(), tail.clone()));
         }
-        output.close();
         let (told, exit) = watch::channel(None);
         let kill = kill.child_token();
-        let process = Self {
-            group: group.0.expect("it was just made"),
-            exit,
-            output,
-            _kill: kill.clone().drop_guard(),
-        };
-        tokio::spawn(reap(child, group, told, kill));
-        Ok(process)
+        rest.spawn(reap(child, leader, stream.to_owned(), told, kill.clone()));
+        rest.close();
+        Ok(Self { group: leader, exit, rest, _kill: kill.drop_guard() })
     }
 
     /// How it ended. Can be waited for any number of times.
@@ -100,11 +94,11 @@ impl Process {
 
     /// Kills the group, and waits until it is reaped and what it wrote is passed on.
     pub(crate) async fn kill(self) {
-        let (mut exit, output) = (self.exit.clone(), self.output.clone());
+        let (mut exit, rest) = (self.exit.clone(), self.rest.clone());
         drop(self);
         let _ = exit.wait_for(Option::is_some).await;
         // Its last words are often why it died. Bounded: a child of its own that left the group may hold the pipe.
-        let _ = tokio::time::timeout(LAST_LINES, output.wait()).await;
+        let _ = tokio::time::timeout(LAST_LINES, rest.wait()).await;
     }
 }
 
@@ -129,10 +123,12 @@ impl Drop for Group {
 
 async fn reap(
     mut child: Child,
-    mut group: Group,
+    leader: Pid,
+    stream: String,
     told: watch::Sender<Option<Exit>>,
     kill: CancellationToken,
 ) {
+    let mut group = Group(Some(leader));
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -151,4 +147,7 @@ async fn reap(
             told.send_replace(Some(Exit(std::process::ExitStatus::default())));
         }
     }
+    // And so does what has left the group.
+    let _ = spawn_blocking(move || children::kill_strays(&stream)).await;
+    children::ended(leader);
 }

@@ -182,9 +182,11 @@ impl Sandbox {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
         let launch = &plan.launch;
-        let variables = plan.variables.for_process(&endpoint.address.to_string(), &Variables::log_stream());
-        let process = Process::start(launch, variables, &plan.logs, &exchange.observer.tail, &plan.kill)
-            .map_err(|error| {
+        let stream = Variables::log_stream();
+        let variables = plan.variables.for_process(&endpoint.address.to_string(), &stream);
+        let tail = &exchange.observer.tail;
+        let process =
+            Process::start(launch, variables, &stream, &plan.logs, tail, &plan.kill).map_err(|error| {
                 let program = launch.program.to_string_lossy();
                 Failure::NotStarted("Runtime.InvalidEntrypoint", format!("fork/exec {program}: {error}"))
             })?;

@@ -75,6 +75,12 @@ while True:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen([sys.executable, "-c", script])
         reply = json.dumps({"pids": [os.getpid(), child.pid]})
+    elif do == "daemon":
+        # In a session of its own, deaf to SIGTERM; and an orphan that ends soon.
+        script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+        child = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+        orphan = subprocess.check_output("sleep 1 >/dev/null & echo $!", shell=True)
+        reply = json.dumps({"pids": [os.getpid(), child.pid], "orphan": int(orphan)})
     elif do == "wrong answers":
         stale = {"Lambda-Runtime-Invocation-Id": "an attempt before"}
         statuses = [

@@ -1,0 +1,174 @@
+//! The processes this program has started: known while they live, so that none of theirs is left behind.
+//!
+//! A function's process is killed with its whole group. What has left the group (a daemon) is found by the name of its log
+//! stream, which no other process has in its environment. The same is done by a *warden* when the host itself is killed: a
+//! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more. A signal
+//! at the parent's death would be simpler, but reaches the function's process alone, and not those it has started.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, BufRead, Write},
+    os::unix::process::CommandExt,
+    process::{ChildStdin, Command, Stdio},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
+    set_child_subreaper, waitpid,
+};
+
+/// What the warden calls itself: how it is known among processes, and to itself.
+const WARDEN: &str = "klr-warden";
+/// The variable that tells one environment's processes from all others.
+const MARK: &str = "AWS_LAMBDA_LOG_STREAM_NAME";
+/// A process may start another while we look for it, but not for ever.
+const ROUNDS: usize = 20;
+
+/// Whether this program's binary can be the warden: its `main` calls [`warden`].
+static HAS_WARDEN: AtomicBool = AtomicBool::new(false);
+/// What lives. One for the whole program, as its children are.
+static CHILDREN: Mutex<Children> = Mutex::new(Children { live: BTreeMap::new(), warden: None });
+
+struct Children {
+    /// Leaders of groups by their number, with the name of their log stream.
+    live: BTreeMap<i32, String>,
+    warden: Option<ChildStdin>,
+}
+
+/// To be called first in the `main` of a program that is to leave no function behind even when it is killed; where it
+/// answers true, this process was the warden, and is done.
+pub fn warden() -> bool {
+    if std::env::args_os().next().is_none_or(|name| name != WARDEN) {
+        HAS_WARDEN.store(true, Relaxed);
+        return false;
+    }
+    let mut live = BTreeMap::new();
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        let (pid, stream) = line.split_once(' ').unwrap_or((&line, ""));
+        let Ok(pid) = pid.parse() else { continue };
+        if stream.is_empty() {
+            live.remove(&pid);
+        } else {
+            live.insert(pid, stream.to_owned());
+        }
+    }
+    // The host is gone. What it has ended in good order is not among these.
+    for (group, stream) in live {
+        let _ = Pid::from_raw(group).map(|group| kill_process_group(group, Signal::KILL));
+        kill_strays(&stream);
+    }
+    true
+}
+
+/// Starts a process that leads a group of its own. To be followed by [`ended`] when it was waited for.
+pub(crate) fn start(
+    command: &mut tokio::process::Command,
+    stream: &str,
+) -> io::Result<(tokio::process::Child, Pid)> {
+    // Held over both steps: what is not known yet would be taken for adopted.
+    let mut children = lock();
+    children.warden();
+    let child = command.process_group(0).spawn()?;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let pid = pid.expect("a child that was not waited for has an id");
+    children.live.insert(pid.as_raw_pid(), stream.to_owned());
+    children.tell(pid.as_raw_pid(), stream);
+    Ok((child, pid))
+}
+
+/// It was waited for.
+pub(crate) fn ended(pid: Pid) {
+    let mut children = lock();
+    children.live.remove(&pid.as_raw_pid());
+    children.tell(pid.as_raw_pid(), "");
+}
+
+impl Children {
+    /// Sees to it that there is a warden, where there can be one.
+    fn warden(&mut self) {
+        if self.warden.is_some() || !HAS_WARDEN.load(Relaxed) {
+            return;
+        }
+        let mut command = Command::new("/proc/self/exe");
+        // In a group of its own: what is sent to ours, by a terminal or a kill, must not reach it.
+        command.arg0(WARDEN).env_clear().process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        match command.spawn() {
+            Ok(child) => {
+                self.warden = child.stdin;
+                let live: Vec<_> = self.live.iter().map(|(pid, stream)| (*pid, stream.clone())).collect();
+                for (pid, stream) in live {
+                    self.tell(pid, &stream);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "no warden: a killed host leaves its functions behind"),
+        }
+    }
+
+    fn tell(&mut self, pid: i32, stream: &str) {
+        let Some(warden) = &mut self.warden else { return };
+        if writeln!(warden, "{pid} {stream}").is_err() {
+            // Somebody has killed it. The next start brings another, which is told all that lives.
+            self.warden = None;
+        }
+    }
+}
+
+/// Makes orphans of our functions our children, so that somebody waits for them. In a container that we are the first
+/// process of they are anyway.
+pub(crate) fn adopt() {
+    if let Err(error) = set_child_subreaper(Some(getpid())) {
+        tracing::debug!(%error, "orphans of the function are left to the system");
+    }
+}
+
+/// Waits for adopted children that have ended. Ours are left alone: whoever started them waits for them.
+pub(crate) fn reap_adopted() {
+    let children = lock();
+    for pid in own_children().into_iter().filter(|pid| !children.live.contains_key(&pid.as_raw_pid())) {
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+fn own_children() -> Vec<Pid> {
+    // A child is listed with the thread that started it, an adopted one with the first.
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let numbers =
+        |listed: String| -> Vec<_> { listed.split_whitespace().filter_map(|it| it.parse().ok()).collect() };
+    listed.flat_map(numbers).filter_map(Pid::from_raw).collect()
+}
+
+/// Kills whatever has this log stream in its environment.
+pub(crate) fn kill_strays(stream: &str) {
+    let mark = format!("{MARK}={stream}").into_bytes();
+    for _ in 0..ROUNDS {
+        let Ok(entries) = fs::read_dir("/proc") else { return };
+        let pids =
+            entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        if pids.filter(|pid| kill_marked(*pid, &mark)).count() == 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether there was such a process.
+fn kill_marked(pid: Pid, mark: &[u8]) -> bool {
+    // Opened before the look: should the number pass to another process in between, the signal does not.
+    let Ok(process) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+    let Ok(environment) = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())) else { return false };
+    environment.split(|byte| *byte == 0).any(|variable| variable == mark)
+        && pidfd_send_signal(process, Signal::KILL).is_ok()
+}
+
+fn lock() -> MutexGuard<'static, Children> {
+    // A panic in here would leave nothing half-done.
+    CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
+}
