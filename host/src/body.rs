@@ -1,7 +1,6 @@
 //! The body of an answer: whole and in memory, or in parts as they come.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -10,13 +9,19 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
+/// There is no rest: what was to make it failed. The connection ends without an end of the body, so that nobody takes the
+/// part for the whole.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the function failed while it streamed its reply")]
+pub(crate) struct Cut;
+
 /// The body of an answer.
 #[derive(Debug)]
 pub(crate) enum Body {
     /// Head and body leave in one write.
     Whole(Bytes),
     /// It ends with the channel.
-    Parts(mpsc::Receiver<Bytes>),
+    Parts(mpsc::Receiver<Result<Bytes, Cut>>),
 }
 
 impl From<Bytes> for Body {
@@ -27,16 +32,16 @@ impl From<Bytes> for Body {
 
 impl hyper::body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Parts(parts) => parts.poll_recv(context).map(|part| part.map(|part| Ok(Frame::data(part)))),
+            Self::Parts(parts) => parts.poll_recv(context).map(|part| part.map(|part| part.map(Frame::data))),
         }
     }
 

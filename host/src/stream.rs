@@ -11,7 +11,7 @@ const PARTS: usize = 2;
 #[derive(Debug)]
 pub(crate) enum Part {
     /// The first: the function streams, and calls it this.
-    Head(#[allow(dead_code, reason = "Function URLs look at it")] Option<HeaderValue>),
+    Head(Option<HeaderValue>),
     /// Some of it.
     Data(Bytes),
 }

@@ -316,3 +316,30 @@ async fn a_stream_that_fails_half_way_is_an_error() {
     assert_eq!(header(&failed, "x-amz-function-error"), Some("Unhandled"));
     assert_eq!(json(failed).await["errorType"], "RangeError");
 }
+
+/// As a Function URL does in front of Node's and Rust's clients: the stream's own head becomes the answer's, and what
+/// follows comes as it is written.
+#[tokio::test]
+async fn a_stream_is_an_http_answer_of_its_own() {
+    for (client, handler, status) in [(NODE, "index.stream", 201), (RUST, "none", 200)] {
+        let Some(code) = built::client(client.name) else { continue };
+        let handler = Some(handler.into());
+        let host = start(Settings { handler, http_events: true, ..client.settings(&code) }).await;
+        let asked = json!({"do": "http", "parts": ["one, ", "two"], "pause": 300});
+        let url = format!("http://{}/", host.address());
+        let post = || reqwest::Client::new().post(&url).header("content-type", "application/json");
+        let mut answer = post().body(asked.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{}", client.name);
+        if client.name == NODE.name {
+            assert_eq!(
+                (header(&answer, "content-type"), header(&answer, "set-cookie")),
+                (Some("text/plain"), Some("a=b"))
+            );
+            assert_eq!(answer.chunk().await.unwrap().unwrap(), "one, ", "it does not wait for the rest");
+            assert_eq!(answer.chunk().await.unwrap().unwrap(), "two");
+            let cut = post().body(json!({"do": "fail", "parts": ["half"]}).to_string()).send().await.unwrap();
+            assert_eq!(cut.status(), 200, "it was out before the failure");
+            assert!(cut.bytes().await.is_err(), "a part is not taken for the whole");
+        }
+    }
+}

@@ -9,14 +9,13 @@ mod reply;
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header::RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Request, header::RETRY_AFTER};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 
-use crate::{cloudevent, function::Function, serve::Answer, trace};
+use crate::{cloudevent, function::Function, serve::Answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
 /// Answers one request, of the caller at `peer`.
@@ -48,11 +47,6 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(error) => Err(format!("not JSON at line {}, column {}", error.line(), error.column())),
     }
-}
-
-/// The caller's trace, or a new one.
-fn trace(headers: &HeaderMap) -> HeaderValue {
-    trace::of(headers, None)
 }
 
 /// A try later is worth it: the queue moves as fast as the function does.

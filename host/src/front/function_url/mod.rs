@@ -2,6 +2,7 @@
 
 mod event;
 mod reply;
+mod stream;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::{REQUEST_ID, header, retry_later};
 use crate::{
     function::Function,
-    invocation::{Invocation, LARGEST_EVENT, Outcome},
+    invocation::{Invocation, LARGEST_EVENT},
     serve::{self, Answer, Unread, discard, json},
     trace,
 };
@@ -66,17 +67,7 @@ async fn call(
         tail: false,
         stream: None,
     };
-    match function.invoke(place, invocation).await {
-        Err(_) => throttled(),
-        Ok(done) => match done.outcome {
-            Outcome::Replied(reply) => reply::to_http(&reply).unwrap_or_else(|unfit| {
-                tracing::warn!(request = id, %unfit, "the function's reply is no HTTP answer");
-                failed()
-            }),
-            // What went wrong is the owner's to know, not the visitor's.
-            Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Lost(_) => failed(),
-        },
-    }
+    stream::answer(function, place, invocation).await
 }
 
 fn failed() -> Answer {

@@ -15,7 +15,7 @@ use super::event::HOP_BY_HOP;
 use crate::serve::{Answer, json};
 
 /// What ends the head of a streamed reply.
-const SEPARATOR: [u8; 8] = [0; 8];
+pub(super) const SEPARATOR: [u8; 8] = [0; 8];
 
 /// Why a reply is no HTTP answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ struct Fields<'a> {
 /// The answer a reply stands for.
 pub(super) fn to_http(reply: &Bytes) -> Result<Answer, Unfit> {
     // No JSON has a NUL in it: what has eight was streamed, and what comes before them is its head.
-    if let Some(at) = reply.windows(SEPARATOR.len()).position(|window| window == SEPARATOR) {
+    if let Some(at) = separator(reply) {
         let (status, headers) = head(&reply[..at])?;
         return Ok(assembled(status, headers, reply.slice(at + SEPARATOR.len()..)));
     }
@@ -58,6 +58,11 @@ pub(super) fn to_http(reply: &Bytes) -> Result<Answer, Unfit> {
         }
         _ => inferred(reply),
     }
+}
+
+/// Where a head ends, if one does.
+pub(super) fn separator(reply: &[u8]) -> Option<usize> {
+    reply.windows(SEPARATOR.len()).position(|window| window == SEPARATOR)
 }
 
 fn object(reply: &Bytes) -> Result<Answer, Unfit> {

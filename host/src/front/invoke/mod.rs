@@ -13,12 +13,13 @@ use hyper::body::Incoming;
 use uuid::Uuid;
 
 use self::exception::Exception;
-use super::{FUNCTION_ERROR, REQUEST_ID, TRACE_ID, check_json, header, or_empty, trace};
+use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, or_empty};
 use crate::{
     flight::Place,
     function::Function,
     invocation::{Invocation, LARGEST_ASYNC_EVENT, LARGEST_EVENT, Outcome, VERSION, ascii_json},
     serve::{self, Answer, discard, empty, json},
+    trace,
 };
 
 const LARGEST_CLIENT_CONTEXT: usize = 3583;
@@ -61,7 +62,7 @@ impl<'a> Call<'a> {
 
 /// Answers one call.
 pub(super) async fn answer(function: &Arc<Function>, call: Call<'_>, head: &Parts, body: Incoming) -> Answer {
-    let (id, trace) = (Uuid::new_v4().to_string(), trace(&head.headers));
+    let (id, trace) = (Uuid::new_v4().to_string(), trace::of(&head.headers, None));
     let (request_id, traced) = (header(&id), trace.clone());
     let result = match checked(function, call, head, id, trace) {
         Ok(asked) => asked.perform(function, call, body).await,
@@ -73,7 +74,7 @@ pub(super) async fn answer(function: &Arc<Function>, call: Call<'_>, head: &Part
     let mut answer = result.unwrap_or_else(|exception| exception.answer());
     let headers = answer.headers_mut();
     headers.insert(REQUEST_ID, request_id);
-    headers.insert(TRACE_ID, traced);
+    trace::tell(headers, traced);
     headers.insert(REMAPPED_LENGTH, HeaderValue::from_static("0"));
     answer
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{EXECUTED_VERSION, Exception, reply};
 use crate::{
-    body::Body,
+    body::{Body, Cut},
     eventstream,
     flight::Place,
     function::Function,
@@ -52,7 +52,7 @@ pub(super) async fn answer(
         if let Ok(done) = invoking.await {
             let (document, failed) = reply(done.outcome);
             let complete = Complete::of(failed.then_some(&document), done.tail);
-            let _ = messages.send(complete.message()).await;
+            let _ = messages.send(Ok(complete.message())).await;
         }
     });
     Ok(answered(Body::Parts(body)))
@@ -60,11 +60,11 @@ pub(super) async fn answer(
 
 async fn pass_on(
     parts: &mut stream::Receiver,
-    messages: &mpsc::Sender<Bytes>,
-) -> Result<(), mpsc::error::SendError<Bytes>> {
+    messages: &mpsc::Sender<Result<Bytes, Cut>>,
+) -> Result<(), mpsc::error::SendError<Result<Bytes, Cut>>> {
     while let Some(part) = parts.recv().await {
         match part {
-            Part::Data(data) if !data.is_empty() => messages.send(chunk(&data)).await?,
+            Part::Data(data) if !data.is_empty() => messages.send(Ok(chunk(&data))).await?,
             Part::Data(_) | Part::Head(_) => {}
         }
     }

@@ -27,7 +27,9 @@ exports.handler = async (event, context) => {
 };
 
 // `awslambda` is the runtime client's own global.
-exports.stream = awslambda.streamifyResponse(async (event, stream) => {
+exports.stream = awslambda.streamifyResponse(async (given, stream) => {
+  // From a Function URL what is asked is the body.
+  const event = given.body ? JSON.parse(given.body) : given;
   if (event.do === "http") {
     const head = { statusCode: 201, headers: { "content-type": "text/plain" }, cookies: ["a=b"] };
     stream = awslambda.HttpResponseStream.from(stream, head);

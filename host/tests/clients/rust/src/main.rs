@@ -15,7 +15,12 @@ use serde_json::{json, Value};
 type Answer = FunctionResponse<Value, Body>;
 
 async fn handler(event: LambdaEvent<Value>) -> Result<Answer, Error> {
-    let (asked, context) = event.into_parts();
+    let (given, context) = event.into_parts();
+    // From a Function URL what is asked is the body.
+    let asked = match given["body"].as_str() {
+        Some(body) => serde_json::from_str(body)?,
+        None => given,
+    };
     let number = |name: &str| asked[name].as_f64().unwrap_or_default();
     let reply = match asked["do"].as_str() {
         Some("error") => return Err("as asked".into()),
@@ -26,7 +31,7 @@ async fn handler(event: LambdaEvent<Value>) -> Result<Answer, Error> {
             Value::Null
         }
         Some("size") => "x".repeat(number("bytes") as usize - 2).into(),
-        Some("stream") => return Ok(stream(asked)),
+        Some("stream" | "http") => return Ok(stream(asked)),
         Some("context") => {
             let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
             json!({
