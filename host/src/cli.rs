@@ -64,6 +64,9 @@ pub struct Args {
     /// $AWS_LAMBDA_MAX_CONCURRENCY]
     #[arg(long, value_name = "N", env = "AWS_LAMBDA_MAX_CONCURRENCY", hide_env = true)]
     max_concurrency: Option<usize>,
+    /// Tell the function that it is restored from a snapshot, so that its hooks run
+    #[arg(long)]
+    snap_start: bool,
     /// An unpacked layer; several in order, a later one wins. Search paths name its folders: nothing is put into /opt
     #[arg(long = "layer", value_name = "DIR")]
     layers: Vec<PathBuf>,
@@ -107,6 +110,7 @@ impl Args {
             timeout: self.timeout,
             concurrency: self.concurrency,
             max_concurrency: self.max_concurrency,
+            snap_start: self.snap_start,
             memory_mb: self.memory,
             environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
             inherit: Inherit::Image,

@@ -98,7 +98,8 @@ struct State {
     answered: Option<Ended>,
     /// Overdue invocations that the process may still answer.
     late: VecDeque<String>,
-    /// By when a process that takes one at a time must ask for more.
+    /// By when the process must ask for more: after each invocation, where it takes one at a time; when all its workers are
+    /// overdue, where it takes several.
     due: Option<Instant>,
     /// Whether it ever answered.
     proven: bool,
@@ -256,12 +257,19 @@ impl Exchange {
         state.late.drain(..excess);
         let waiting = state.offered.iter().filter_map(|flight| flight.deadline);
         let next = waiting.chain(state.running.iter().map(|running| running.deadline)).min();
+        // One overdue worker leaves the others to work; when none of them ever asks again, nobody works.
+        let deserted = state.polls == 0 && next.is_none();
+        state.due = deserted.then(|| state.due.unwrap_or(now + self.timeout));
+        let due = state.due;
         drop(state);
         for flight in offered.into_iter().chain(running.into_iter().map(|running| running.flight)) {
             let outcome = timed_out(&flight.invocation.id, self.timeout);
             self.tell(flight, outcome, None);
         }
-        Due::At(next.unwrap_or(now + self.timeout))
+        match due {
+            Some(due) if due <= now => Due::Stuck,
+            due => Due::At(next.or(due).unwrap_or(now + self.timeout)),
+        }
     }
 
     /// No more passes. Whatever it had in hand: what was not fetched, and what was.
@@ -437,6 +445,15 @@ impl Exchange {
         self.list();
     }
 
+    /// Whether the process is still on its start: what it does once at most may be done.
+    pub(crate) fn starting(&self, to: &'static str) -> Result<(), Refusal> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Starting => Ok(()),
+            _ => Err(Refusal::InvalidState { from: state.name(), to }),
+        }
+    }
+
     /// The process says that it cannot start.
     pub(crate) fn init_error(&self, document: Bytes) -> Result<(), Refusal> {
         let mut state = self.lock();
@@ -471,153 +488,4 @@ impl Drop for Poll {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
-
-    use tokio::sync::{Semaphore, oneshot};
-
-    use super::*;
-    use crate::{Metrics, flight::Place};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
-        let observer = Arc::new(Observer::new(128));
-        Arc::new(Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None))
-    }
-
-    fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
-        let invocation = Invocation {
-            id: id.to_owned(),
-            payload: Bytes::from_static(b"{}"),
-            arn: HeaderValue::from_static("arn"),
-            trace: HeaderValue::from_static("Root=1"),
-            client_context: None,
-            tenant: None,
-            tail: false,
-            stream: None,
-        };
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let (tell, told) = oneshot::channel();
-        (Flight::new(invocation, Place(place), Some(tell), Arc::new(Metrics::default())), told)
-    }
-
-    fn reply() -> Answer {
-        Answer::Response(Bytes::from_static(b"1"))
-    }
-
-    macro_rules! pending {
-        ($future:expr) => {
-            assert!(futures::poll!($future.as_mut()).is_pending())
-        };
-    }
-
-    #[tokio::test]
-    async fn an_invocation_goes_through_once() {
-        let pool = Arc::new(Pool::new(1));
-        let exchange = exchange(&pool, None);
-        assert!(matches!(exchange.expects("1", None), Err(Refusal::InvalidState { .. })));
-        let mut next = Box::pin(exchange.next());
-        pending!(next);
-        exchange.ready().await.unwrap();
-        let (one, told) = flight("1");
-        assert_eq!(pool.submit(one), None);
-        let offer = next.await.unwrap();
-        assert_eq!(offer.invocation.id, "1");
-        assert!(matches!(exchange.next().await, Err(Refusal::InvalidState { from: "Running", .. })));
-        assert!(matches!(exchange.expects("2", None), Err(Refusal::InvalidRequestId)));
-        assert!(matches!(exchange.expects("1", Some("before")), Err(Refusal::InvalidRequestId)));
-        exchange.answer("1", offer.attempt.to_str().ok(), reply()).unwrap();
-        assert_eq!(told.await.unwrap().outcome, Outcome::Replied(Bytes::from_static(b"1")));
-        assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::InvalidRequestId));
-        assert_eq!(exchange.overdue(Instant::now() + SECOND), Due::Stuck, "it does not ask for more");
-    }
-
-    #[tokio::test]
-    async fn two_calls_of_one_process_are_one_seat_unless_it_takes_several() {
-        for (max, handed) in [(None, 1), (Some(2), 2), (Some(1), 1)] {
-            let pool = Arc::new(Pool::new(1));
-            let exchange = exchange(&pool, max);
-            let mut calls = [Box::pin(exchange.next()), Box::pin(exchange.next()), Box::pin(exchange.next())];
-            for call in &mut calls {
-                pending!(call);
-            }
-            let (flights, _told): (Vec<_>, Vec<_>) = ["1", "2", "3"].map(flight).into_iter().unzip();
-            let queued = flights.into_iter().filter_map(|flight| pool.submit(flight)).count();
-            assert_eq!(queued, 3 - handed, "{max:?}");
-            let mut got = 0;
-            for call in &mut calls {
-                got += usize::from(futures::poll!(call.as_mut()).is_ready());
-            }
-            assert_eq!(got, handed, "{max:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn an_overdue_answer_is_too_late_and_the_process_stays() {
-        let pool = Arc::new(Pool::new(1));
-        let exchange = exchange(&pool, Some(2));
-        let mut next = Box::pin(exchange.next());
-        pending!(next);
-        let (one, told) = flight("1");
-        pool.submit(one);
-        next.await.unwrap();
-        let Due::At(look) = exchange.overdue(Instant::now()) else { panic!("not yet") };
-        assert!(matches!(exchange.overdue(look), Due::At(next) if next > look));
-        assert!(matches!(told.await.unwrap().outcome, Outcome::TimedOut(_)));
-        assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::TooLate));
-    }
-
-    #[tokio::test]
-    async fn what_was_not_fetched_goes_to_another_once() {
-        let pool = Arc::new(Pool::new(2));
-        let (first, second) = (exchange(&pool, None), exchange(&pool, None));
-        let exit = Exit(ExitStatus::from_raw(9));
-        let (one, mut told) = flight("1");
-        for exchange in [&first, &second] {
-            let mut next = Box::pin(exchange.next());
-            pending!(next);
-        }
-        // Both calls were hung up: nobody is there.
-        assert!(pool.submit(one).is_some());
-        let mut next = Box::pin(first.next());
-        let offer = futures::poll!(&mut next);
-        assert!(offer.is_ready());
-        let (unfetched, running) = first.close();
-        assert!(unfetched.is_empty());
-        let flight = running.into_iter().next().unwrap();
-        first.again(flight, exit);
-        assert!(told.try_recv().is_err());
-        let mut next = Box::pin(second.next());
-        assert!(futures::poll!(&mut next).is_ready());
-        let (_, running) = second.close();
-        second.again(running.into_iter().next().unwrap(), exit);
-        assert!(matches!(told.try_recv().unwrap().outcome, Outcome::Lost(_)));
-    }
-
-    #[tokio::test]
-    async fn a_held_environment_is_not_given_work() {
-        let pool = Arc::new(Pool::new(1));
-        let exchange = exchange(&pool, None);
-        exchange.hold();
-        let mut next = Box::pin(exchange.next());
-        pending!(next);
-        assert!(pool.submit(flight("1").0).is_some());
-        pending!(next);
-        let (two, _told) = flight("2");
-        pool.submit(two);
-        exchange.release();
-        // Nobody waits for the first any more.
-        assert_eq!(next.await.unwrap().invocation.id, "2");
-    }
-
-    #[tokio::test]
-    async fn a_failed_start_is_told_once_and_for_all() {
-        let pool = Arc::new(Pool::new(1));
-        let exchange = exchange(&pool, None);
-        exchange.init_error(Bytes::from_static(b"why")).unwrap();
-        assert_eq!(exchange.ready().await, Err(Bytes::from_static(b"why")));
-        assert!(exchange.init_error(Bytes::new()).is_err());
-        assert!(exchange.next().await.is_err());
-    }
-}
+mod tests;

@@ -1,12 +1,12 @@
 //! The function: its environments, and who may invoke it.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    time::Instant,
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -44,13 +44,14 @@ pub(crate) struct Saturated;
 
 impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
+        let metrics = Arc::<Metrics>::default();
         let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + WAITING);
         Self {
             arn,
-            pool: Arc::new(Pool::new(settings.concurrency)),
+            pool: Arc::new(Pool::new(settings.concurrency, Arc::clone(&metrics))),
             settings,
             plan: Arc::new(plan),
-            metrics: Arc::default(),
+            metrics,
             places: Arc::new(Semaphore::new(most)),
             most,
             initialised: watch::Sender::new(None),
@@ -95,18 +96,18 @@ impl Function {
         let (plan, pool) = (&self.plan, &self.pool);
         let (mut first, mut trouble) = (None, 0);
         while !plan.end.is_cancelled() && !plan.kill.is_cancelled() {
+            let begin = Instant::now();
             let started = Sandbox::start(plan, pool, first.take()).await;
+            self.metrics.started(begin.elapsed(), started.is_ok());
             // What fails beside others that work is no reason to turn callers away.
-            if started.is_ok() || pool.census().working == 0 {
+            if started.is_ok() || !pool.works() {
                 self.initialised.send_replace(Some(started.is_ok()));
             }
             let end = match started {
                 Ok(sandbox) => {
                     pool.started();
                     let exchange = Arc::clone(sandbox.exchange());
-                    self.metrics.sandboxes.fetch_add(1, Relaxed);
                     let end = sandbox.watch().await;
-                    self.metrics.sandboxes.fetch_sub(1, Relaxed);
                     pool.ended(&exchange);
                     end
                 }
@@ -141,7 +142,7 @@ impl Function {
         loop {
             if let Some(mut flight) = pool.restart_for() {
                 // The start is on the invocation's own time (AWS: a suppressed init).
-                flight.deadline = Some(tokio::time::Instant::now() + plan.timeout);
+                flight.deadline = Some(Instant::now() + plan.timeout);
                 return Some(flight);
             }
             tokio::select! {

@@ -110,6 +110,7 @@ impl Host {
 
 /// Finds the command; nothing is started yet.
 pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> {
+    let settings = settings.with_max_concurrency()?;
     settings.check()?;
     let launch = Launch::find(&settings).await?;
     let variables = Variables::new(&settings, &launch, std::env::vars_os());
@@ -118,6 +119,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         variables,
         timeout: settings.timeout,
         max_concurrency: settings.max_concurrency,
+        snap_start: settings.snap_start,
         memory_mb: settings.memory_mb,
         logs: settings.logs.clone(),
         end: CancellationToken::new(),

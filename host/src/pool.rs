@@ -2,12 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use tokio::sync::Notify;
 
-use crate::{exchange::Exchange, flight::Flight};
+use crate::{Metrics, exchange::Exchange, flight::Flight};
 
 /// Environments that start at the same time: on a small machine more would only make each other miss the limit.
 const STARTING: usize = 8;
@@ -19,11 +19,13 @@ pub(crate) struct Pool {
     pub(crate) short: Notify,
     /// Somebody waits, and no environment works.
     pub(crate) demand: Notify,
+    metrics: Arc<Metrics>,
 }
 
 impl Pool {
-    pub(crate) fn new(concurrency: usize) -> Self {
-        Self { line: Mutex::new(Line::new(concurrency)), short: Notify::new(), demand: Notify::new() }
+    pub(crate) fn new(concurrency: usize, metrics: Arc<Metrics>) -> Self {
+        let line = Mutex::new(Line::new(concurrency));
+        Self { line, short: Notify::new(), demand: Notify::new(), metrics }
     }
 
     /// Hands an invocation to whoever is free, or queues it: then its ticket is answered, to [`withdraw`](Self::withdraw)
@@ -58,10 +60,16 @@ impl Pool {
 
     /// An environment asks for work. It is listed until it gets some.
     pub(crate) fn free(&self, exchange: &Arc<Exchange>) {
-        let mut matched = self.lock().free(Arc::clone(exchange));
+        let free = |exchange| {
+            let mut line = self.lock();
+            let matched = line.free(exchange);
+            self.look(&line);
+            matched
+        };
+        let mut matched = free(Arc::clone(exchange));
         while let Some((exchange, flight)) = matched.take() {
             if flight.abandoned() {
-                matched = self.lock().free(exchange);
+                matched = free(exchange);
             } else if let Err(refused) = exchange.offer(flight) {
                 self.resubmit(refused);
             }
@@ -70,12 +78,18 @@ impl Pool {
 
     /// Takes back what is still queued.
     pub(crate) fn withdraw(&self, ticket: u64) -> Option<Flight> {
-        self.lock().withdraw(ticket)
+        let mut line = self.lock();
+        let withdrawn = line.withdraw(ticket);
+        self.look(&line);
+        withdrawn
     }
 
     /// Takes all that is queued.
     pub(crate) fn drain(&self) -> Vec<Flight> {
-        std::mem::take(&mut self.lock().waiting).into_iter().map(|(_, flight)| flight).collect()
+        let mut line = self.lock();
+        let waiting = std::mem::take(&mut line.waiting);
+        self.look(&line);
+        waiting.into_iter().map(|(_, flight)| flight).collect()
     }
 
     /// How many environments to start now; they count as starting from here on.
@@ -125,19 +139,22 @@ impl Pool {
             if !flight.abandoned() {
                 line.failed -= 1;
                 line.starting += 1;
+                self.look(&line);
                 return Some(flight);
             }
         }
         None
     }
 
-    /// How many wait, and how many environments there are, working ones among them.
-    pub(crate) fn census(&self) -> Census {
-        let line = self.lock();
-        Census { queued: line.waiting.len(), sandboxes: line.all, working: line.working() }
+    /// Whether any environment works.
+    pub(crate) fn works(&self) -> bool {
+        self.lock().working() > 0
     }
 
+    /// After each change: what follows from it.
     fn look(&self, line: &Line<Arc<Exchange>, Flight>) {
+        self.metrics.queued.store(line.waiting.len() as u64, Relaxed);
+        self.metrics.sandboxes.store(line.working() as u64, Relaxed);
         if line.shortfall() > 0 {
             self.short.notify_one();
         }
@@ -150,14 +167,6 @@ impl Pool {
         // Nothing in here calls anything that could panic half-way.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What [`Pool::census`] counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Census {
-    pub(crate) queued: usize,
-    pub(crate) sandboxes: usize,
-    pub(crate) working: usize,
 }
 
 /// The ticket of those who come before all others.

@@ -43,7 +43,7 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// On a loopback port of its own.
-    pub(crate) async fn bind(exchange: Arc<Exchange>) -> io::Result<Self> {
+    pub(crate) async fn bind(exchange: Arc<Exchange>, snap_start: bool) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let (close, connections) = (CancellationToken::new(), TaskTracker::new());
@@ -58,7 +58,7 @@ impl Endpoint {
             let exchange = Arc::clone(&exchange);
             serve::client(stream, close.clone(), &connections, move |request| {
                 let exchange = Arc::clone(&exchange);
-                async move { handle(&exchange, request).await }
+                async move { handle(&exchange, snap_start, request).await }
             });
         }));
         Ok(endpoint)
@@ -71,7 +71,7 @@ impl Endpoint {
     }
 }
 
-async fn handle(exchange: &Arc<Exchange>, request: Request<Incoming>) -> serve::Answer {
+async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Incoming>) -> serve::Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/ping" {
@@ -92,6 +92,16 @@ async fn handle(exchange: &Arc<Exchange>, request: Request<Incoming>) -> serve::
             error(exchange, id, &head.headers, body).await
         }
         (&Method::POST, ["runtime", "init", "error"]) => init_error(exchange, &head.headers, body).await,
+        // There is no snapshot to wait for: who asks is restored at once.
+        (&Method::GET, ["runtime", "restore", "next"]) if snap_start => {
+            match exchange.starting("Restoring") {
+                Ok(()) => empty(StatusCode::OK),
+                Err(refusal) => refuse(refusal),
+            }
+        }
+        (&Method::POST, ["runtime", "restore", "error"]) if snap_start => {
+            init_error(exchange, &head.headers, body).await
+        }
         _ => not_found(),
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Plan {
     pub(crate) variables: Variables,
     pub(crate) timeout: Duration,
     pub(crate) max_concurrency: Option<usize>,
+    pub(crate) snap_start: bool,
     pub(crate) memory_mb: u32,
     pub(crate) logs: Logs,
     /// Every environment ends in good order when this is cancelled, and none is started after.
@@ -47,10 +48,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     fn init_limit(&self) -> Duration {
-        match self.max_concurrency {
-            None => INIT_LIMIT,
-            Some(_) => self.timeout.clamp(SHORTEST_LONG_INIT, LONGEST_INIT),
+        if self.max_concurrency.is_some() || self.snap_start {
+            return self.timeout.clamp(SHORTEST_LONG_INIT, LONGEST_INIT);
         }
+        INIT_LIMIT
     }
 }
 
@@ -178,7 +179,7 @@ impl Sandbox {
             return Err(Failure::Ended);
         }
         // The endpoint listens before the process exists: a client whose first call is refused gives up for good.
-        let endpoint = Endpoint::bind(Arc::clone(exchange)).await.map_err(|error| {
+        let endpoint = Endpoint::bind(Arc::clone(exchange), plan.snap_start).await.map_err(|error| {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
         let launch = &plan.launch;

@@ -27,7 +27,9 @@ pub struct Settings {
     /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
     /// it. `None`: one, and the function is told nothing.
     pub max_concurrency: Option<usize>,
-    /// What the function is told it has; not enforced.
+    /// Tell the function that it is restored from a snapshot (it is not), so that its hooks run.
+    pub snap_start: bool,
+    /// What the function is told it has, and where the system lets us the limit of each process with its children.
     pub memory_mb: u32,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
     pub environment: Vec<(String, String)>,
@@ -59,6 +61,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(3),
             concurrency: 1,
             max_concurrency: None,
+            snap_start: false,
             memory_mb: 128,
             environment: Vec::new(),
             inherit: Inherit::Needed,
@@ -87,6 +90,20 @@ impl fmt::Debug for Settings {
 }
 
 impl Settings {
+    /// With what the function's variables say about it, which is how functions written for it are deployed.
+    pub(crate) fn with_max_concurrency(mut self) -> Result<Self, Error> {
+        const NAME: &str = "AWS_LAMBDA_MAX_CONCURRENCY";
+        let Some(place) = self.environment.iter().rposition(|(name, _)| name == NAME) else {
+            return Ok(self);
+        };
+        let (_, got) = self.environment.remove(place);
+        if self.max_concurrency.is_none() {
+            let wrong = |_| Error::Setting { field: NAME, expected: "1 to 10000", got: got.clone() };
+            self.max_concurrency = Some(got.parse().map_err(wrong)?);
+        }
+        Ok(self)
+    }
+
     /// The limits Lambda sets on what is set here.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

@@ -112,6 +112,27 @@ async fn a_streamed_reply_is_taken_whole_and_its_trailers_are_read() {
 }
 
 #[tokio::test]
+async fn only_a_function_from_a_snapshot_is_restored() {
+    let first_line = "if os.environ.get(\"FAIL_INIT\"):";
+    let asks = "status = call(\"GET\", \"/restore/next\")[0].status\n\
+                if status == 200 and os.environ.get(\"FAIL_RESTORE\"):\n    \
+                call(\"POST\", \"/restore/error\", json.dumps({\"errorType\": \"Runtime.AfterRestoreError\"}))\n    \
+                sys.exit(65)\n\
+                os.environ[\"RESTORED\"] = str(status)\n";
+    let code = code(&BOOTSTRAP.replace(first_line, &format!("{asks}{first_line}")));
+    for (snap_start, kind, status) in [(true, "snap-start", "200"), (false, "on-demand", "404")] {
+        let host = start(Settings { snap_start, ..provided(&code) }).await;
+        let told = json(invoke(&host, r#"{"do":"context"}"#).await).await;
+        assert_eq!(told["env"]["AWS_LAMBDA_INITIALIZATION_TYPE"], kind);
+        assert_eq!(told["env"]["RESTORED"], status);
+    }
+    let environment = vec![("FAIL_RESTORE".to_owned(), "1".to_owned())];
+    let host = start(Settings { snap_start: true, environment, ..provided(&code) }).await;
+    let failed = json(invoke(&host, "{}").await).await;
+    assert_eq!(failed["errorType"], "Runtime.AfterRestoreError");
+}
+
+#[tokio::test]
 async fn no_call_stalls() {
     let (host, _code) = bootstrap().await;
     let client = reqwest::Client::new();

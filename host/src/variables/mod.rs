@@ -86,6 +86,7 @@ fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch:
             set(all, "AWS_LAMBDA_MAX_CONCURRENCY", &several.to_string());
             "lambda-managed-instances"
         }
+        None if settings.snap_start => "snap-start",
         None => "on-demand",
     };
     set(all, "AWS_LAMBDA_INITIALIZATION_TYPE", kind);

@@ -1,0 +1,118 @@
+//! One process with many invocations at a time: `AWS_LAMBDA_MAX_CONCURRENCY`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::{sync::Arc, time::Duration};
+
+use common::{code, event, eventually, invoke, json, provided, start};
+use klr_host::{Host, Settings};
+use serde_json::{Value, json};
+
+const WORKERS: &str = include_str!("common/workers.py");
+
+/// A host with `workers` in each of its processes.
+async fn several(workers: usize, more: impl FnOnce(Settings) -> Settings) -> (Arc<Host>, tempfile::TempDir) {
+    let code = code(WORKERS);
+    let settings = Settings { max_concurrency: Some(workers), ..provided(&code) };
+    (Arc::new(start(more(settings)).await), code)
+}
+
+async fn ask(host: &Host, event: Value) -> Value {
+    json(invoke(host, event.to_string()).await).await
+}
+
+fn later(host: &Arc<Host>, event: Value) -> tokio::task::JoinHandle<Value> {
+    let host = Arc::clone(host);
+    tokio::spawn(async move { ask(&host, event).await })
+}
+
+fn running(host: &Host) -> bool {
+    host.metrics().prometheus("f").contains("klr_concurrent_executions{function=\"f\"} 3")
+}
+
+#[tokio::test]
+async fn one_process_has_many_in_hand_and_the_rest_wait() {
+    let (host, _code) = several(3, |settings| settings).await;
+    let slow: Vec<_> = (0..5).map(|n| later(&host, json!({"n": n, "sleep": 1.5}))).collect();
+    eventually("three run", || running(&host)).await;
+    let mut pids = Vec::new();
+    for (n, task) in slow.into_iter().enumerate() {
+        let told = task.await.unwrap();
+        assert_eq!((told["n"].as_u64(), &told["env"]), (Some(n as u64), &json!("lambda-managed-instances")));
+        pids.push(told["pid"].as_u64().unwrap());
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 1);
+}
+
+#[tokio::test]
+async fn the_variable_may_come_with_the_functions_own() {
+    let code = code(WORKERS);
+    let environment = vec![("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "2".to_owned())];
+    let host = start(Settings { environment, ..provided(&code) }).await;
+    assert_eq!(ask(&host, json!({"n": 1})).await["n"], 1);
+    let environment = vec![("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "many".to_owned())];
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = Host::start(Settings { environment, ..provided(&code) }, listener).await;
+    assert!(refused.err().unwrap().to_string().contains("many"));
+}
+
+#[tokio::test]
+async fn a_timeout_fails_its_caller_and_the_late_answer_is_gone() {
+    let short = |settings| Settings { timeout: Duration::from_millis(1500), ..settings };
+    let (host, _code) = several(2, short).await;
+    let pid = ask(&host, json!({})).await["pid"].clone();
+    let late = event(&host, json!({"sleep": 2.5}).to_string()).send().await.unwrap();
+    assert_eq!(late.status(), 504);
+    assert_eq!(json(late).await["errorType"], "Sandbox.Timedout");
+    assert_eq!(ask(&host, json!({})).await["pid"], pid, "the process is kept");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(ask(&host, json!({})).await["statuses"], json!([410]));
+}
+
+#[tokio::test]
+async fn an_exit_fails_what_it_held_and_the_process_is_replaced() {
+    let (host, _code) = several(3, |settings| settings).await;
+    let held: Vec<_> = (0..2).map(|_| later(&host, json!({"sleep": 60}))).collect();
+    let exit = later(&host, json!({"sleep": 1, "exit": 9}));
+    for task in held.into_iter().chain([exit]) {
+        let document = task.await.unwrap();
+        assert_eq!(document["errorType"], "Runtime.ExitError");
+        assert!(document["errorMessage"].as_str().unwrap().ends_with("exit status 9"), "{document}");
+    }
+    assert_eq!(ask(&host, json!({"n": 5})).await["n"], 5);
+}
+
+#[tokio::test]
+async fn a_process_whose_workers_all_hang_is_replaced() {
+    let short = |settings| Settings { timeout: Duration::from_secs(1), ..settings };
+    let (host, _code) = several(2, short).await;
+    let pid = ask(&host, json!({})).await["pid"].clone();
+    for task in [later(&host, json!({"sleep": 600})), later(&host, json!({"sleep": 600}))] {
+        assert_eq!(task.await.unwrap()["errorType"], "Sandbox.Timedout");
+    }
+    let cold_starts = host.metrics().cold_starts();
+    eventually("another is started", || host.metrics().cold_starts() > cold_starts).await;
+    assert_ne!(ask(&host, json!({})).await["pid"], pid);
+}
+
+#[tokio::test]
+async fn processes_and_workers_multiply_and_every_reply_is_matched() {
+    let (host, _code) = several(4, |settings| Settings { concurrency: 2, ..settings }).await;
+    let callers: Vec<_> = (0..64)
+        .map(|caller| {
+            let host = Arc::clone(&host);
+            tokio::spawn(async move {
+                for call in 0..10 {
+                    let n = caller * 100 + call;
+                    assert_eq!(ask(&host, json!({"n": n})).await["n"], n);
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.unwrap();
+    }
+    assert_eq!((host.metrics().invocations(), host.metrics().errors()), (640, 0));
+}
