@@ -46,8 +46,12 @@ figures! {
     failed: Counter = "klr_failed_invoke_event_count";
     /// Queue: messages deleted.
     deleted: Counter = "klr_deleted_event_count";
-    /// Log: records given up (retries or age exhausted) without a destination.
+    /// Log: records given up (retries or age exhausted) that went nowhere.
     dropped: Counter = "klr_dropped_event_count";
+    /// Log: records given up that the on-failure destination has taken.
+    discarded: Counter = "klr_on_failure_destination_delivered_event_count";
+    /// Log: failure records the on-failure destination did not take.
+    destination_errors: Counter = "klr_on_failure_destination_delivery_error_count";
     /// Log: records the checkpoint has passed.
     committed: Counter = "klr_committed_event_count";
     /// Invocations that failed, a batch each.
@@ -66,6 +70,8 @@ figures! {
     buffered: Gauge = "klr_buffered_bytes";
     /// Log: records between the checkpoint and the end, over all partitions owned.
     lag: Gauge = "klr_sum_offset_lag";
+    /// Log: how old the last record of a batch was when the batch was done, in milliseconds.
+    iterator_age: Gauge = "klr_iterator_age_milliseconds";
     /// 1 while the mapping's last processing result is a problem.
     problem: Gauge = "klr_mapping_problem";
 }

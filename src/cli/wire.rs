@@ -15,7 +15,7 @@ use crate::{
         cloudevent::Envelope,
         sink::{self, Delivery, Sink},
     },
-    mapping::{Mapping, Means, Policy, Settings, Status, buffer::Buffer},
+    mapping::{Lanes, Mapping, Means, Policy, Settings, Status, buffer::Buffer},
     metrics::Metrics,
 };
 
@@ -154,11 +154,13 @@ impl Wiring {
             batch_size: mapping.batch_size,
             window: mapping.window,
             budget: way.budget,
+            lanes: Lanes::Partitions,
             policy: Policy {
                 report: mapping.report_batch_item_failures,
                 retries: mapping.maximum_retry_attempts,
                 age: mapping.maximum_record_age,
                 bisect: mapping.bisect,
+                ..Policy::default()
             },
             maximum_concurrency: mapping.maximum_concurrency,
             timeout: way.timeout,
@@ -177,7 +179,7 @@ impl Wiring {
         });
         let status = self.status(&mapping.name);
         let usage = self.buffer.usage();
-        Ok(Mapping { source, means: Means { settings, shape, invoker, status, usage } })
+        Ok(Mapping { source, means: Means { settings, shape, invoker, destination: None, status, usage } })
     }
 
     async fn source(&self, mapping: &config::Mapping) -> anyhow::Result<(Source, Arc<dyn Shape>, Envelope)> {
@@ -251,6 +253,7 @@ mod bucket {
                 batch_size: 1,
                 window: Duration::ZERO,
                 budget: way.budget,
+                lanes: Lanes::Partitions,
                 policy: Policy::default(),
                 maximum_concurrency: None,
                 timeout: way.timeout,
@@ -262,7 +265,10 @@ mod bucket {
                 Source::Queue(Box::new(bucket::Carried { queue, wanted: notification.trigger.clone() }));
             let (shape, invoker) = (Arc::new(bucket::Whole), Arc::new(delivery));
             let usage = self.buffer.usage();
-            Ok(Mapping { source, means: Means { settings, shape, invoker, status, usage } })
+            Ok(Mapping {
+                source,
+                means: Means { settings, shape, invoker, destination: None, status, usage },
+            })
         }
     }
 }

@@ -148,6 +148,11 @@ pub struct Headers {
 }
 
 impl Headers {
+    /// The event source's ARN.
+    pub fn source(&self) -> &str {
+        &self.envelope.source
+    }
+
     /// The headers of one batch: those of [`Envelope::event`].
     pub fn of(&self, batch: &[Record]) -> HeaderMap {
         let stamp = self.envelope.stamp(batch);

@@ -2,12 +2,13 @@
 //! what becomes of the batch.
 //!
 //! [`outcome`] says what an answer means, [`reply`] reads a partial batch response, [`cloudevent`] names the batch,
-//! [`sink`] sends it over HTTP. All but the last are pure.
+//! [`tumbling`] adds what a window says, [`sink`] sends it over HTTP. All but the last are pure.
 
 pub mod cloudevent;
 pub mod outcome;
 pub mod reply;
 pub mod sink;
+pub mod tumbling;
 
 use std::time::Duration;
 
@@ -15,10 +16,12 @@ use async_trait::async_trait;
 use klr_contract::Record;
 
 pub use outcome::{AckMode, Outcome};
+pub use tumbling::Window;
 
 /// Something a batch can be handed to.
 #[async_trait]
 pub trait Invoker: Send + Sync {
     /// Deliver one batch and say how it went, within `timeout` (AWS: the function's), the answer included.
-    async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome;
+    /// A batch of a tumbling window goes with it, and with what its source calls its partition.
+    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration) -> Outcome;
 }

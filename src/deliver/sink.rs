@@ -16,7 +16,7 @@ use klr_contract::{Record, Shape};
 use reqwest::{Client, Response, Url, redirect};
 
 use super::{
-    AckMode, Invoker, Outcome,
+    AckMode, Invoker, Outcome, Window,
     cloudevent::Headers,
     outcome::{LARGEST_REPLY, classify},
 };
@@ -219,8 +219,12 @@ pub struct Delivery {
 
 #[async_trait]
 impl Invoker for Delivery {
-    async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
-        self.sink.post(self.headers.of(batch), self.shape.event(batch), timeout + self.queueing).await
+    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
+        let mut event = self.shape.event(batch);
+        if let Some((window, partition)) = window {
+            event = window.add_to(&event, partition, self.headers.source());
+        }
+        self.sink.post(self.headers.of(batch), event, timeout + self.queueing).await
     }
 }
 

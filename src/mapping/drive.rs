@@ -5,8 +5,10 @@ mod simulation;
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt};
-use klr_contract::{Arrival, Error, Kind, Log as Source, Partition, Position, Record, Shape};
+use jiff::Timestamp;
+use klr_contract::{Arrival, Error, Kind, Log as Source, Partition, Place, Position, Record, Shape};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::Instant,
@@ -14,12 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, Means, Settings, Status,
+    Destination, Ending, Means, Settings, Status,
     buffer::Usage,
-    log::{Action, Input, Log, Now},
+    failure::Failure,
+    log::{Action, Call, Input, Log, Now},
     next::{Judged, backoff, judge},
 };
-use crate::deliver::Invoker;
+use crate::deliver::{Invoker, Outcome, tumbling};
 
 /// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(100);
@@ -35,9 +38,18 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a task answers.
 enum Answer {
-    /// The flight, how many records, how it went.
-    Invoked(u64, usize, Judged),
+    /// The flight, how it went, the state of its tumbling window.
+    Invoked(u64, Arc<Vec<Record>>, Judged, Option<Bytes>),
+    /// The flight, how many records.
+    Discarded(u64, usize, Result<(), Error>),
     Released(Partition, Result<(), Error>),
+}
+
+/// What a flight waits for.
+#[derive(Clone, Copy)]
+enum Errand {
+    Invocation,
+    Discard,
 }
 
 struct Drive {
@@ -45,12 +57,13 @@ struct Drive {
     source: Arc<dyn Source>,
     shape: Arc<dyn Shape>,
     invoker: Arc<dyn Invoker>,
+    destination: Option<Arc<dyn Destination>>,
     status: Arc<Status>,
     usage: Usage,
     log: Log,
     tasks: JoinSet<Answer>,
-    /// The flight of each invocation in flight, so that a panic can be laid at its door.
-    flights: Vec<(tokio::task::Id, AbortHandle, u64)>,
+    /// What is out of each flight, so that a panic can be laid at its door.
+    flights: Vec<(tokio::task::Id, AbortHandle, u64, Errand)>,
     checkpoint: Option<BoxFuture<'static, Checkpointed>>,
     next_checkpoint: Instant,
     /// When the lag is looked at next.
@@ -72,7 +85,7 @@ type Checkpointed = (Vec<(Partition, Position)>, Result<(), Error>);
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
 pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: CancellationToken) -> Ending {
-    let Means { settings, shape, invoker, status, usage } = means;
+    let Means { settings, shape, invoker, destination, status, usage } = means;
     let seed = status
         .name
         .bytes()
@@ -84,6 +97,7 @@ pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Cancellatio
         source: Arc::from(source),
         shape,
         invoker,
+        destination,
         status,
         usage,
         tasks: JoinSet::new(),
@@ -139,10 +153,9 @@ impl Drive {
                 mapping = self.status.name,
                 "drain timeout: invocations still in flight will be delivered again"
             );
-            for (_, task, flight) in std::mem::take(&mut self.flights) {
+            for (_, task, flight, errand) in std::mem::take(&mut self.flights) {
                 task.abort();
-                self.status.figures.in_flight.dec();
-                self.step(Input::Answered(flight, Judged::Throttled(None)));
+                self.forget(flight, errand, Judged::Throttled(None));
             }
             self.settle_until(Instant::now() + LAST_CALL).await;
         }
@@ -239,7 +252,14 @@ impl Drive {
 
     fn answered(&mut self, answer: Result<(tokio::task::Id, Answer), tokio::task::JoinError>) {
         match answer {
-            Ok((id, Answer::Invoked(flight, records, judged))) => self.invoked(id, flight, records, judged),
+            Ok((id, Answer::Invoked(flight, records, judged, state))) => {
+                self.flights.retain(|(task, ..)| *task != id);
+                self.invoked(flight, &records, judged, state);
+            }
+            Ok((id, Answer::Discarded(flight, records, result))) => {
+                self.flights.retain(|(task, ..)| *task != id);
+                self.discarded(flight, records, result);
+            }
             Ok((_, Answer::Released(partition, result))) => {
                 if let Err(error) = result {
                     self.status.figures.commit_errors.inc();
@@ -250,24 +270,30 @@ impl Drive {
             // (What a drain timeout aborted is no panic, and not in the list any more.)
             Err(error) if error.is_cancelled() => {}
             Err(error) => {
-                let flight =
-                    self.flights.iter().find(|(id, ..)| *id == error.id()).map(|(.., flight)| *flight);
                 tracing::error!(mapping = self.status.name, "panic: {error}");
-                if let Some(flight) = flight {
-                    self.invoked(error.id(), flight, 0, Judged::Broken);
+                if let Some(at) = self.flights.iter().position(|(id, ..)| *id == error.id()) {
+                    let (_, _, flight, errand) = self.flights.swap_remove(at);
+                    self.forget(flight, errand, Judged::Broken);
                 }
             }
         }
     }
 
-    fn invoked(&mut self, id: tokio::task::Id, flight: u64, records: usize, judged: Judged) {
-        self.flights.retain(|(task, ..)| *task != id);
+    /// Nobody will answer for it any more.
+    fn forget(&mut self, flight: u64, errand: Errand, judged: Judged) {
+        match errand {
+            Errand::Invocation => self.invoked(flight, &[], judged, None),
+            Errand::Discard => self.step(Input::Discarded(flight, Err("not asked to the end".to_owned()))),
+        }
+    }
+
+    fn invoked(&mut self, flight: u64, records: &[Record], judged: Judged, state: Option<Bytes>) {
         let figures = &self.status.figures;
         figures.in_flight.dec();
         match &judged {
             Judged::Failed(_) | Judged::Broken | Judged::Rejected => {
                 figures.invoke_errors.inc();
-                figures.failed.inc_by(records as u64);
+                figures.failed.inc_by(records.len() as u64);
             }
             Judged::Partial(failed) => {
                 figures.failed.inc_by(failed.len() as u64);
@@ -278,9 +304,28 @@ impl Drive {
             Judged::Unreachable(_) => {
                 figures.unreachable.inc();
             }
-            Judged::Done | Judged::TooLarge | Judged::Unanswered => {}
+            Judged::Done => {
+                if let Some(last) = records.last() {
+                    let age = Timestamp::now().as_millisecond() - last.at.as_millisecond();
+                    figures.iterator_age.set(age.max(0));
+                }
+            }
+            Judged::TooLarge | Judged::Unanswered => {}
         }
-        self.step(Input::Answered(flight, judged));
+        self.step(Input::Answered(flight, judged, state));
+    }
+
+    fn discarded(&mut self, flight: u64, records: usize, result: Result<(), Error>) {
+        match &result {
+            Ok(()) => {
+                self.given_up += records as u64;
+                self.status.figures.discarded.inc_by(records as u64);
+            }
+            Err(_) => {
+                self.status.figures.destination_errors.inc();
+            }
+        }
+        self.step(Input::Discarded(flight, result.map_err(|error| error.to_string())));
     }
 
     fn step(&mut self, input: Input) {
@@ -301,7 +346,8 @@ impl Drive {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Invoke(flight, records) => self.invoke(flight, records),
+            Action::Invoke(flight, call) => self.invoke(flight, call),
+            Action::Discard(flight, failure) => self.discard(flight, failure),
             Action::Flow(partition, open) => self.source.flow(partition, open),
             Action::Release(partition, through) => {
                 let source = Arc::clone(&self.source);
@@ -318,17 +364,45 @@ impl Drive {
         }
     }
 
-    fn invoke(&mut self, flight: u64, records: Arc<Vec<Record>>) {
-        self.status.figures.invoked.inc_by(records.len() as u64);
+    fn invoke(&mut self, flight: u64, call: Call) {
+        self.status.figures.invoked.inc_by(call.records.len() as u64);
         self.status.figures.in_flight.inc();
         let (invoker, shape) = (Arc::clone(&self.invoker), Arc::clone(&self.shape));
         let policy = self.settings.policy.clone();
         let timeout = self.settings.timeout.unwrap_or(TIMEOUT);
+        let name = call.window.as_ref().and_then(|_| self.source.name(call.partition));
         let task = self.tasks.spawn(async move {
-            let outcome = invoker.invoke(&records, timeout).await;
-            Answer::Invoked(flight, records.len(), judge(&policy, outcome, &records, &*shape))
+            let Call { records, window, .. } = call;
+            let window = window.as_ref().map(|window| (window, name.as_deref().unwrap_or_default()));
+            let outcome = invoker.invoke(&records, window, timeout).await;
+            let (outcome, state) = if window.is_some() { keep_state(outcome) } else { (outcome, None) };
+            let judged = match judge(&policy, outcome, &records, &*shape) {
+                Judged::Done if window.is_some() && state.is_none() => Judged::Unanswered,
+                judged => judged,
+            };
+            Answer::Invoked(flight, records, judged, state)
         });
-        self.flights.push((task.id(), task, flight));
+        self.flights.push((task.id(), task, flight, Errand::Invocation));
+    }
+
+    fn discard(&mut self, flight: u64, failure: Failure) {
+        let Some(destination) = self.destination.clone() else {
+            tracing::error!(
+                mapping = self.status.name,
+                "records are to be discarded, and there is no destination"
+            );
+            return self.halted = Some("records are to be discarded, and there is no destination".to_owned());
+        };
+        let first = failure.records.first().map(|record| &record.place);
+        let name = match first {
+            Some(Place::At { partition, .. }) => self.source.name(*partition),
+            _ => None,
+        };
+        let task = self.tasks.spawn(async move {
+            let result = destination.send(&failure, name.as_deref().unwrap_or_default()).await;
+            Answer::Discarded(flight, failure.records.len(), result)
+        });
+        self.flights.push((task.id(), task, flight, Errand::Discard));
     }
 
     /// One checkpoint is outstanding at a time, and carries everything done since the last.
@@ -363,6 +437,17 @@ impl Drive {
                 self.next_checkpoint = Instant::now() + after.unwrap_or(CHECKPOINT_EVERY * 5);
             }
         }
+    }
+}
+
+/// The state in a tumbling window's answer. AWS: an answer without one is a failed invocation.
+fn keep_state(outcome: Outcome) -> (Outcome, Option<Bytes>) {
+    match outcome {
+        Outcome::Done(body) => match tumbling::state(&body) {
+            Some(state) => (Outcome::Done(body), Some(state)),
+            None => (Outcome::FunctionError, None),
+        },
+        other => (other, None),
     }
 }
 

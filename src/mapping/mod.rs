@@ -9,6 +9,7 @@ pub mod batch;
 mod brackets;
 pub mod buffer;
 pub mod drive;
+pub mod failure;
 pub mod limit;
 pub mod log;
 pub mod next;
@@ -23,6 +24,7 @@ use klr_contract::{Shape, Source};
 use tokio_util::sync::CancellationToken;
 
 use crate::deliver::Invoker;
+pub use failure::Destination;
 pub use next::Policy;
 pub use status::{Ending, Status};
 
@@ -35,6 +37,8 @@ pub struct Settings {
     pub window: Duration,
     /// Bytes of a finished event, at most. AWS: 6,291,456; a target may take less.
     pub budget: usize,
+    /// Log: the unit of order, and what a batch may hold.
+    pub lanes: Lanes,
     /// What becomes of failures.
     pub policy: Policy,
     /// Queue: batches at once, at most. AWS: 2–1000.
@@ -45,6 +49,39 @@ pub struct Settings {
     pub drain: Duration,
     /// Stop at the end of what is there now.
     pub once: bool,
+}
+
+/// The unit of order of a log, and what its batches hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lanes {
+    /// Kafka: a partition. A batch may hold several.
+    #[default]
+    Partitions,
+    /// Streams: a slot of the hash of a shard's partition keys. A batch is of one.
+    Keys {
+        /// `ParallelizationFactor`.
+        parallel: usize,
+        /// `TumblingWindowInSeconds`. State is per shard: such a shard is one lane, whatever the factor.
+        tumbling: Option<Duration>,
+    },
+}
+
+impl Lanes {
+    /// Lanes a partition has.
+    pub fn per_partition(self) -> usize {
+        match self {
+            Self::Keys { parallel, tumbling: None } => parallel.max(1),
+            _ => 1,
+        }
+    }
+
+    /// The length of a tumbling window.
+    pub fn tumbling(self) -> Option<Duration> {
+        match self {
+            Self::Keys { tumbling, .. } => tumbling,
+            Self::Partitions => None,
+        }
+    }
 }
 
 /// One event source mapping, ready to run.
@@ -63,6 +100,8 @@ pub struct Means {
     pub shape: Arc<dyn Shape>,
     /// Where batches go.
     pub invoker: Arc<dyn Invoker>,
+    /// Where a log's records go that are given up.
+    pub destination: Option<Arc<dyn Destination>>,
     /// What it says of itself.
     pub status: Arc<Status>,
     /// The bytes it may hold.

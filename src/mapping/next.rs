@@ -20,6 +20,23 @@ pub struct Policy {
     pub age: Option<Duration>,
     /// `BisectBatchOnFunctionError`.
     pub bisect: bool,
+    /// A partial response is a checkpoint: the lowest record it lists and everything after it comes again (Kinesis,
+    /// DynamoDB). Else only the listed ones do (Kafka).
+    pub from_lowest: bool,
+    /// Where what is given up goes.
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of records that are given up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// There is no destination: they are dropped, and counted.
+    #[default]
+    Drop,
+    /// To the destination, however long it takes.
+    Send,
+    /// To the destination; what it does not take is dropped, and counted, as AWS does.
+    SendOrDrop,
 }
 
 /// An outcome, with the reply read.
@@ -74,6 +91,10 @@ pub struct Tries {
     pub streak: u32,
     /// The last answer was a lost connection.
     pub broken: bool,
+    /// Invocations. AWS: `approximateInvokeCount` of a failure record.
+    pub invocations: u32,
+    /// The last failure was a partial response, not a function error.
+    pub reported: bool,
 }
 
 /// Why a piece is given up.
@@ -101,7 +122,7 @@ pub enum Next {
     /// The same again.
     Again(Tries, Duration),
     /// To the failure path.
-    Discard(GivenUp),
+    Discard(GivenUp, Tries),
     /// A person must change something before this mapping can go on.
     Halt,
 }
@@ -114,20 +135,23 @@ pub fn next(policy: &Policy, len: usize, tries: Tries, judged: &Judged, jitter: 
     }
     let wait = backoff(tries.streak, jitter);
     let again = |attempts, broken, wait| {
-        Next::Again(Tries { attempts, streak: tries.streak.saturating_add(1), broken }, wait)
+        Next::Again(Tries { attempts, streak: tries.streak.saturating_add(1), broken, ..tries }, wait)
     };
     match judged {
         Judged::Done => Next::Done,
-        Judged::Partial(failed) if failed.len() < len => Next::Shrink(failed.clone(), backoff(0, jitter)),
-        // No record went through: no progress, the count goes on.
-        Judged::Partial(_) | Judged::Failed(_) => function_error(policy, len, tries, wait),
+        Judged::Partial(failed) => match rest(policy, failed, len) {
+            rest if rest.len() < len => Next::Shrink(rest, backoff(0, jitter)),
+            // No progress: the count goes on.
+            _ => spend(policy, Tries { reported: true, ..tries }, wait),
+        },
+        Judged::Failed(_) => function_error(policy, len, tries, wait),
         Judged::Broken if tries.broken => function_error(policy, len, tries, wait),
         Judged::Broken => again(tries.attempts, true, wait),
         Judged::Throttled(after) => again(tries.attempts, tries.broken, after.unwrap_or(wait)),
         Judged::Unreachable(_) => again(tries.attempts, tries.broken, wait.min(PROBE)),
         Judged::TooLarge if len > 1 => Next::Split(Duration::ZERO),
-        Judged::TooLarge => Next::Discard(GivenUp::MaximumPayloadSizeExceeded),
-        Judged::Rejected => Next::Discard(GivenUp::RetryAttemptsExhausted),
+        Judged::TooLarge => Next::Discard(GivenUp::MaximumPayloadSizeExceeded, tries),
+        Judged::Rejected => Next::Discard(GivenUp::RetryAttemptsExhausted, tries),
         Judged::Unanswered => Next::Halt,
     }
 }
@@ -136,11 +160,28 @@ fn function_error(policy: &Policy, len: usize, tries: Tries, wait: Duration) -> 
     if policy.bisect && len > 1 {
         return Next::Split(wait);
     }
-    // AWS: N retries are at most 1 + N invocations.
-    let attempts = tries.attempts.saturating_add(1);
+    spend(policy, Tries { reported: false, ..tries }, wait)
+}
+
+/// AWS: N retries are at most 1 + N invocations.
+fn spend(policy: &Policy, tries: Tries, wait: Duration) -> Next {
+    let tries = Tries {
+        attempts: tries.attempts.saturating_add(1),
+        streak: tries.streak.saturating_add(1),
+        broken: false,
+        ..tries
+    };
     match policy.retries {
-        Some(retries) if attempts > retries => Next::Discard(GivenUp::RetryAttemptsExhausted),
-        _ => Next::Again(Tries { attempts, streak: tries.streak.saturating_add(1), broken: false }, wait),
+        Some(retries) if tries.attempts > retries => Next::Discard(GivenUp::RetryAttemptsExhausted, tries),
+        _ => Next::Again(tries, wait),
+    }
+}
+
+/// What comes again of a batch of `len` after a partial response.
+fn rest(policy: &Policy, failed: &[usize], len: usize) -> Vec<usize> {
+    match failed.first() {
+        Some(lowest) if policy.from_lowest => (*lowest..len).collect(),
+        _ => failed.to_vec(),
     }
 }
 
@@ -173,7 +214,10 @@ mod tests {
             invocations += 1;
             match next(&policy, 3, now, &FAILED, 0.5) {
                 Next::Again(tries, _) => now = tries,
-                other => break assert_eq!(other, Next::Discard(GivenUp::RetryAttemptsExhausted)),
+                other => {
+                    let exhausted = |next| matches!(next, Next::Discard(GivenUp::RetryAttemptsExhausted, _));
+                    break assert!(exhausted(other));
+                }
             }
         }
         assert_eq!(invocations, 3);
@@ -202,14 +246,15 @@ mod tests {
     fn bisect_halves_before_it_counts() {
         let policy = Policy { retries: Some(0), bisect: true, ..Policy::default() };
         assert!(matches!(next(&policy, 2, tries(0), &FAILED, 0.5), Next::Split(_)));
-        assert_eq!(next(&policy, 1, tries(0), &FAILED, 0.5), Next::Discard(GivenUp::RetryAttemptsExhausted));
+        let alone = next(&policy, 1, tries(0), &FAILED, 0.5);
+        assert!(matches!(alone, Next::Discard(GivenUp::RetryAttemptsExhausted, _)));
     }
 
     #[test]
     fn a_partial_response_without_progress_counts() {
         let policy = Policy { retries: Some(0), report: true, ..Policy::default() };
         assert!(matches!(next(&policy, 2, tries(0), &Judged::Partial(vec![1]), 0.5), Next::Shrink(..)));
-        assert!(matches!(next(&policy, 2, tries(0), &Judged::Partial(vec![0, 1]), 0.5), Next::Discard(_)));
+        assert!(matches!(next(&policy, 2, tries(0), &Judged::Partial(vec![0, 1]), 0.5), Next::Discard(..)));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use klr_contract::memory::log::Topic;
 
 use super::*;
 use crate::{
-    deliver::Outcome,
-    mapping::{Policy, brackets::Brackets, buffer::Buffer},
+    deliver::Window,
+    mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer},
     metrics::Metrics,
 };
 
@@ -25,7 +25,7 @@ struct Function {
 
 #[async_trait]
 impl Invoker for Function {
-    async fn invoke(&self, batch: &[Record], _: Duration) -> Outcome {
+    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, _: Duration) -> Outcome {
         *self.calls.lock().unwrap() += 1;
         (self.script)(batch)
     }
@@ -44,6 +44,7 @@ fn settings() -> Settings {
         batch_size: 10,
         window: Duration::ZERO,
         budget: 6_291_456,
+        lanes: Lanes::Partitions,
         policy: Policy::default(),
         maximum_concurrency: None,
         timeout: None,
@@ -77,6 +78,7 @@ impl World {
             settings,
             shape: Arc::new(Brackets),
             invoker: function.clone(),
+            destination: None,
             status: Arc::clone(&status),
             usage: Buffer::new(64 << 20).usage(),
         };

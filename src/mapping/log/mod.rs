@@ -1,30 +1,39 @@
 //! The state machine of a log mapping (design.md §4.2–4.5). Pure: it is told what happened and when, and says what to do.
 //!
-//! A *lane* is the unit of order, a partition here. A *flight* is a batch: it owns its lanes, holds a stack of pieces and
-//! invokes with the top one. Lanes and flights live in [`lane`] and [`flight`]; this file is the life of a mapping: what
-//! comes, what becomes due, what must be let go.
+//! A *lane* is the unit of order: a Kafka partition, or one of a shard's key-hash slots. A *flight* is a batch: it owns its
+//! lanes, holds a stack of pieces and invokes with the top one. Shards and lanes live in [`lane`], which of them are due in
+//! [`due`], flights in [`flight`], what is given up in [`discard`], windows with a state in [`tumbling`]; this file is the
+//! life of a mapping: what comes and what must be let go.
 
+mod discard;
+mod due;
 mod flight;
 mod lane;
 #[cfg(test)]
 mod laws;
+mod tumbling;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use klr_contract::{Arrival, Partition, Place, Position, Record, Shape};
 use tokio::time::Instant;
 
 use super::{
-    Settings,
-    batch::Room,
+    Lanes, Settings,
+    failure::Failure,
     next::{GivenUp, Judged},
     window,
 };
-use flight::{Flight, Phase, Piece};
-use lane::{Item, Lane};
+use crate::deliver::Window;
+use flight::{Flight, Phase};
+use lane::{Item, Lane, Shard, Spot};
 
-/// A partition stops at this many records past its checkpoint, plus two batches.
+/// A partition stops at this many records past its checkpoint, plus two batches for each of its lanes.
 const AHEAD: usize = 10_000;
 
 /// What happened.
@@ -32,8 +41,10 @@ const AHEAD: usize = 10_000;
 pub enum Input {
     /// The source said something.
     Arrived(Vec<Arrival>),
-    /// An invocation ended.
-    Answered(u64, Judged),
+    /// An invocation ended. Beside the verdict, what the function answered for the state of its tumbling window.
+    Answered(u64, Judged, Option<Bytes>),
+    /// The on-failure destination has taken what was discarded, or said why not.
+    Discarded(u64, Result<(), String>),
     /// Time passed.
     Tick,
     /// Finish what is in flight and let go.
@@ -44,7 +55,9 @@ pub enum Input {
 #[derive(Debug)]
 pub enum Action {
     /// Invoke, and answer with the flight's number.
-    Invoke(u64, Arc<Vec<Record>>),
+    Invoke(u64, Call),
+    /// Send to the on-failure destination, and answer with the flight's number.
+    Discard(u64, Failure),
     /// Stop or reopen a partition's flow.
     Flow(Partition, bool),
     /// Let a partition go.
@@ -53,6 +66,17 @@ pub enum Action {
     Dropped(usize, GivenUp),
     /// Stop the mapping: a person must change something.
     Halt(&'static str),
+}
+
+/// What to invoke with.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The (first) partition it is of.
+    pub partition: Partition,
+    /// The batch. Only a tumbling window's last one may be empty.
+    pub records: Arc<Vec<Record>>,
+    /// The tumbling window it is in.
+    pub window: Option<Window>,
 }
 
 /// When something happened: on the monotonic clock, and by the wall, which record age is counted on.
@@ -77,14 +101,16 @@ pub struct Log {
     shape: Arc<dyn Shape>,
     /// What the mapping may hold now; moves as other mappings come and go.
     share: usize,
-    lanes: BTreeMap<u32, Lane>,
+    shards: BTreeMap<u32, Shard>,
+    /// The partitions there is something to do for. Thousands of shards may lie idle, and are not looked at.
+    busy: BTreeSet<u32>,
     flights: BTreeMap<u64, Flight>,
     flown: u64,
     arrived: u64,
     /// Bytes of fragments buffered and in flight.
     used: usize,
-    /// Records that checkpoints of partitions since released have passed.
-    released: u64,
+    /// Records the checkpoints have passed, not asked for yet.
+    passed: u64,
     stopping: bool,
     jitter: u64,
 }
@@ -96,12 +122,13 @@ impl Log {
             settings,
             shape,
             share,
-            lanes: BTreeMap::new(),
+            shards: BTreeMap::new(),
+            busy: BTreeSet::new(),
             flights: BTreeMap::new(),
             flown: 0,
             arrived: 0,
             used: 0,
-            released: 0,
+            passed: 0,
             stopping: false,
             jitter: seed | 1,
         }
@@ -120,13 +147,12 @@ impl Log {
     /// How many records to ask the source for. 0: only ownership.
     pub fn want(&self) -> usize {
         let spent = self.used >= self.share;
-        let idle = self.lanes.values().any(|lane| !lane.has_work());
-        if self.stopping || (spent && !idle) { 0 } else { 1000 }
+        if self.stopping || (spent && !self.has_idle()) { 0 } else { 1000 }
     }
 
     /// Nothing is owned and nothing is in flight.
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.flights.values().all(|flight| flight.phase != Phase::Invoking)
+        self.shards.is_empty() && !self.flights.values().any(Flight::is_out)
     }
 
     /// Why records are waiting, if a person should know.
@@ -136,49 +162,54 @@ impl Log {
 
     /// The checkpoints that moved since they were last taken.
     pub fn checkpoints(&mut self) -> Vec<(Partition, Position)> {
-        self.lanes.values_mut().filter_map(|lane| Some((lane.partition, lane.track.take()?))).collect()
+        let busy = self.busy.iter();
+        let mut moved = Vec::new();
+        for index in busy {
+            let Some(shard) = self.shards.get_mut(index) else { continue };
+            moved.extend(shard.track.take().map(|position| (shard.partition, position)));
+        }
+        moved
     }
 
     /// Whether [`Log::checkpoints`] would answer any.
     pub fn moved(&self) -> bool {
-        self.lanes.values().any(|lane| lane.track.moved())
+        self.active().any(|shard| shard.track.moved())
     }
 
     /// These did not become durable: they are carried again.
     pub fn uncheckpointed(&mut self, lost: &[(Partition, Position)]) {
         for (partition, _) in lost {
-            if let Some(lane) = self.lane(*partition) {
-                lane.track.put_back();
+            if let Some(shard) = self.shard(*partition) {
+                shard.track.put_back();
+                self.busy.insert(partition.index);
             }
         }
     }
 
     /// Records the checkpoints have passed since this was last asked.
     pub fn passed(&mut self) -> u64 {
-        let lanes = self.lanes.values_mut().map(|lane| lane.track.passed());
-        lanes.sum::<u64>() + std::mem::take(&mut self.released)
+        std::mem::take(&mut self.passed)
     }
 
     /// Everything came that will come (`--once`), and what is left is held and stays so.
     pub fn is_stuck(&self) -> bool {
-        let held = |lane: &Lane| {
-            lane.ended && lane.flight.is_some_and(|number| self.flights[&number].phase == Phase::Held)
-        };
-        !self.lanes.is_empty() && self.lanes.values().all(held)
+        let held = |lane: &Lane| lane.flight.is_some_and(|number| self.flights[&number].phase == Phase::Held);
+        let stuck = |shard: &Shard| shard.ended && shard.lanes.iter().any(held);
+        !self.shards.is_empty() && self.shards.values().all(stuck)
     }
 
     /// When the next tick is due.
     pub fn wake_at(&self) -> Option<Instant> {
-        let windows = self
-            .lanes
-            .values()
-            .filter(|lane| lane.is_free() && !lane.buffer.is_empty())
-            .map(|lane| lane.ends);
-        let backoffs = self.flights.values().filter_map(|flight| match flight.phase {
-            Phase::Backoff(until) => Some(until),
+        let free = self.active().flat_map(|shard| &shard.lanes).filter(|lane| lane.is_free());
+        let windows = free.flat_map(|lane| {
+            let batching = (!lane.buffer.is_empty()).then_some(lane.ends);
+            [batching, lane.window.as_ref().map(|window| window.closes)]
+        });
+        let waits = self.flights.values().map(|flight| match flight.phase {
+            Phase::Backoff(until) | Phase::Refused(until) => Some(until),
             _ => None,
         });
-        windows.chain(backoffs).min()
+        windows.chain(waits).flatten().min()
     }
 
     /// Takes what happened and appends what to do.
@@ -187,21 +218,24 @@ impl Log {
             Input::Arrived(arrivals) => {
                 arrivals.into_iter().for_each(|arrival| self.arrive(arrival, now, out))
             }
-            Input::Answered(flight, judged) => self.answered(flight, &judged, now, out),
+            Input::Answered(flight, judged, state) => self.answered(flight, &judged, state, now, out),
+            Input::Discarded(flight, result) => self.discarded(flight, result, now, out),
             Input::Tick => {}
             Input::Stop => self.stop(now, out),
         }
         self.resume(now, out);
         self.launch(now, out);
         self.regulate(out);
+        self.rest();
     }
 
     fn arrive(&mut self, arrival: Arrival, now: Now, out: &mut Vec<Action>) {
         match arrival {
             Arrival::Record(record) => self.record(record, now),
             Arrival::Passed(partition, position) => {
-                if let Some(lane) = self.lane(partition) {
-                    lane.track.pass(position);
+                if let Some(shard) = self.shard(partition) {
+                    shard.track.pass(position);
+                    self.busy.insert(partition.index);
                 }
                 self.let_go_if_ended(partition, now, out);
             }
@@ -209,12 +243,15 @@ impl Log {
             Arrival::Losing(partition) => self.lose(partition, now, out),
             Arrival::Lost(partition) => {
                 self.clear(partition);
-                self.lanes.retain(|_, lane| lane.partition != partition);
+                if self.shard(partition).is_some() {
+                    self.shards.remove(&partition.index);
+                }
                 self.leave(partition, now, out);
             }
             Arrival::Ended(partition) => {
-                if let Some(lane) = self.lane(partition) {
-                    lane.ended = true;
+                if let Some(shard) = self.shard(partition) {
+                    shard.ended = true;
+                    self.busy.insert(partition.index);
                 }
                 self.let_go_if_ended(partition, now, out);
             }
@@ -222,28 +259,35 @@ impl Log {
     }
 
     fn record(&mut self, record: Record, now: Now) {
-        let Place::At { partition, position, .. } = &record.place else { return };
-        let (partition, position) = (*partition, position.clone());
-        let (arrived, cost, len, window) =
-            (self.arrived, self.shape.cost(&record), record.len(), self.settings.window);
-        let Some(lane) = self.lane(partition) else { return };
-        if lane.losing {
-            return;
-        }
+        let Some(spot) = Spot::of(&record, self.settings.lanes.per_partition()) else { return };
+        let Place::At { position, .. } = &record.place else { return };
+        let (position, order) = (position.clone(), self.arrived);
+        let (cost, len, window) = (self.shape.cost(&record), record.len(), self.settings.window);
+        let Some(shard) = self.shard(spot.partition).filter(|shard| !shard.losing) else { return };
+        let arrival = shard.track.arrive(position);
+        let lane = &mut shard.lanes[spot.slot];
         if lane.buffer.is_empty() {
             lane.ends = window::end(lane.opened, window, now.instant);
         }
-        let arrival = lane.track.arrive(position);
-        lane.push(Item { record, arrival, order: arrived }, cost);
+        if let Some(open) = &mut lane.window {
+            open.heard(now);
+        }
+        lane.push(Item { record, arrival, order }, cost);
+        self.busy.insert(spot.partition.index);
         self.arrived += 1;
         self.used += len;
     }
 
     fn gain(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
-        // A flight of an earlier ownership may still be out: one in flight per partition, whoever owned it.
-        let flight =
-            self.flights.iter().find(|(_, flight)| flight.owns(partition.index)).map(|(number, _)| *number);
-        self.lanes.insert(partition.index, Lane::new(partition, now.instant, flight));
+        let mut shard = Shard::new(partition, self.settings.lanes.per_partition(), now.instant);
+        // A flight of an earlier ownership may still be out: one in flight per lane, whoever owned it.
+        for (number, flight) in &self.flights {
+            for (slot, lane) in shard.lanes.iter_mut().enumerate() {
+                lane.flight = lane.flight.or(flight.owns(&Spot { partition, slot }).then_some(*number));
+            }
+        }
+        self.shards.insert(partition.index, shard);
+        self.busy.insert(partition.index);
         if self.stopping {
             self.lose(partition, now, out);
         }
@@ -251,132 +295,100 @@ impl Log {
 
     fn lose(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
         self.clear(partition);
-        let Some(lane) = self.lane(partition) else { return };
-        lane.losing = true;
+        let Some(shard) = self.shard(partition) else { return };
+        shard.losing = true;
+        self.busy.insert(partition.index);
         self.leave(partition, now, out);
         self.release_if_drained(partition, out);
     }
 
-    /// Drops a lane's buffer: its records are read again by whoever owns the partition next.
+    /// Drops what is buffered: it is read again by whoever owns the partition next.
     fn clear(&mut self, partition: Partition) {
-        if let Some(lane) = self.lane(partition) {
-            let freed = lane.clear();
+        if let Some(shard) = self.shard(partition) {
+            let freed = shard.clear();
             self.used -= freed;
         }
     }
 
-    /// Takes a partition that is no longer ours out of the flights that wait; one that is invoking goes on until it ends.
+    /// Takes a partition that is no longer ours out of the flights that wait; one that is out goes on until it ends.
     fn leave(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
-        let waits = |flight: &Flight| flight.phase != Phase::Invoking && flight.owns(partition.index);
+        let waits = |flight: &Flight| !flight.is_out() && flight.concerns(partition);
         let waiting: Vec<u64> =
             self.flights.iter().filter(|(_, flight)| waits(flight)).map(|(number, _)| *number).collect();
         waiting.into_iter().for_each(|number| self.land(number, now, out));
     }
 
     fn release_if_drained(&mut self, partition: Partition, out: &mut Vec<Action>) {
-        let Some(lane) = self.lane(partition) else { return };
-        if lane.losing && lane.flight.is_none() {
-            out.push(Action::Release(partition, lane.track.take()));
-            self.released += lane.track.passed();
-            self.lanes.remove(&partition.index);
+        let Some(shard) = self.shard(partition) else { return };
+        if shard.losing && !shard.is_flying() {
+            let through = shard.track.take();
+            let passed = shard.track.passed();
+            self.passed += passed;
+            self.shards.remove(&partition.index);
+            out.push(Action::Release(partition, through));
         }
     }
 
     /// A closed partition is let go once all of it is done.
     fn let_go_if_ended(&mut self, partition: Partition, now: Now, out: &mut Vec<Action>) {
-        let done = |lane: &mut Lane| lane.ended && lane.buffer.is_empty() && lane.track.is_empty();
-        if self.lane(partition).is_some_and(done) {
+        let done = |shard: &mut Shard| shard.ended && !shard.has_work() && shard.track.is_empty();
+        if self.shard(partition).is_some_and(done) {
             self.lose(partition, now, out);
         }
     }
 
     fn stop(&mut self, now: Now, out: &mut Vec<Action>) {
         self.stopping = true;
-        let owned: Vec<Partition> = self.lanes.values().map(|lane| lane.partition).collect();
+        let owned: Vec<Partition> = self.shards.values().map(|shard| shard.partition).collect();
         owned.into_iter().for_each(|partition| self.lose(partition, now, out));
     }
 
-    /// Forms batches while any is due.
-    fn launch(&mut self, now: Now, out: &mut Vec<Action>) {
-        while self.due(now) {
-            let Some(piece) = self.fill() else { return };
-            let partitions = piece.partitions();
-            let number = self.flown;
-            self.flown += 1;
-            for partition in &partitions {
-                if let Some(lane) = self.lane(*partition) {
-                    lane.flight = Some(number);
-                }
-            }
-            self.flights.insert(number, Flight::new(partitions, piece));
-            self.invoke_top(number, now, out);
-        }
-    }
-
-    /// Free lanes hold together `batchSize` records or the byte budget, a window ran out with a record in it, or the
-    /// memory is used up.
-    fn due(&self, now: Now) -> bool {
-        let mut records = 0;
-        let mut bytes = self.shape.frame();
-        let mut ran_out = false;
-        for lane in self.lanes.values().filter(|lane| lane.is_free() && !lane.buffer.is_empty()) {
-            records += lane.buffer.len();
-            bytes += lane.bytes;
-            ran_out |= lane.ends <= now.instant || lane.ended;
-        }
-        let full = records >= self.settings.batch_size || bytes >= self.settings.budget;
-        records > 0 && (full || ran_out || self.used >= self.share)
-    }
-
-    /// From the lane whose first record is oldest, the next lane only while room is left: under load a batch is one
-    /// partition, at rest it mixes.
-    fn fill(&mut self) -> Option<Piece> {
-        let mut order: Vec<(u64, u32)> = self
-            .lanes
-            .values()
-            .filter(|lane| lane.is_free())
-            .filter_map(|lane| Some((lane.buffer.front()?.order, lane.partition.index)))
-            .collect();
-        order.sort_unstable();
-        let mut room = Room::new(self.settings.batch_size, self.settings.budget, &*self.shape);
-        let mut items = Vec::new();
-        for (_, index) in order {
-            let Some(lane) = self.lanes.get_mut(&index) else { continue };
-            while let Some(item) = lane.buffer.front() {
-                if !room.take(&item.record, &*self.shape) {
-                    break;
-                }
-                let cost = self.shape.cost(&item.record);
-                items.extend(lane.pop(cost));
-            }
-            if room.full() {
-                break;
-            }
-        }
-        (!items.is_empty()).then(|| Piece::new(items))
-    }
-
-    /// Flow: see design.md §4.3. A lane with nothing buffered is never closed, so no lane starves another.
+    /// Flow: see design.md §4.3. A partition with nothing buffered is never closed, so none starves another.
     fn regulate(&mut self, out: &mut Vec<Action>) {
         let spent = self.used >= self.share;
         let roomy = self.used < self.share / 2;
-        let idle = self.lanes.values().any(|lane| !lane.has_work());
-        let ahead = AHEAD + 2 * self.settings.batch_size;
-        for lane in self.lanes.values_mut().filter(|lane| !lane.losing) {
-            let far = lane.track.len() > ahead;
-            let near = lane.track.len() < ahead / 2;
-            let close = far || (spent && idle && !lane.buffer.is_empty());
-            let open = near && (roomy || lane.buffer.is_empty());
-            if lane.open && close || !lane.open && open && !close {
-                lane.open = !lane.open;
-                out.push(Action::Flow(lane.partition, lane.open));
+        let idle = spent && self.has_idle();
+        let ahead = AHEAD + 2 * self.settings.batch_size * self.settings.lanes.per_partition();
+        for index in &self.busy {
+            let Some(shard) = self.shards.get_mut(index).filter(|shard| !shard.losing) else { continue };
+            let (held, buffered) = (shard.ahead(), shard.has_buffer());
+            let close = held > ahead || (idle && buffered);
+            let open = held < ahead / 2 && (roomy || !buffered);
+            if shard.open && close || !shard.open && open && !close {
+                shard.open = !shard.open;
+                out.push(Action::Flow(shard.partition, shard.open));
             }
         }
     }
 
-    /// The lane of this ownership, if it is still ours.
-    fn lane(&mut self, partition: Partition) -> Option<&mut Lane> {
-        self.lanes.get_mut(&partition.index).filter(|lane| lane.partition == partition)
+    /// Counts what is done, and forgets the partitions there is nothing to do for.
+    fn rest(&mut self) {
+        let (shards, passed) = (&mut self.shards, &mut self.passed);
+        self.busy.retain(|index| {
+            let Some(shard) = shards.get_mut(index) else { return false };
+            *passed += shard.track.passed();
+            !shard.is_at_rest()
+        });
+    }
+
+    /// The partitions there may be something to do for.
+    fn active(&self) -> impl Iterator<Item = &Shard> {
+        self.busy.iter().filter_map(|index| self.shards.get(index))
+    }
+
+    /// Some partition has nothing buffered and nothing in flight.
+    fn has_idle(&self) -> bool {
+        self.active().filter(|shard| shard.has_work()).count() < self.shards.len()
+    }
+
+    /// The partition, if this ownership of it is still ours.
+    fn shard(&mut self, partition: Partition) -> Option<&mut Shard> {
+        self.shards.get_mut(&partition.index).filter(|shard| shard.partition == partition)
+    }
+
+    /// One of its lanes.
+    fn lane(&mut self, spot: Spot) -> Option<&mut Lane> {
+        self.shard(spot.partition)?.lanes.get_mut(spot.slot)
     }
 
     /// Give or take a tenth: an xorshift is random enough to keep retries from marching in step.

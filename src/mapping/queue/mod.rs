@@ -78,7 +78,8 @@ struct Lanes {
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
 pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: CancellationToken) -> Ending {
-    let Means { settings, shape, invoker, status, usage } = means;
+    // What a queue's batch fails on comes back, and its redrive policy has the last word: no destination.
+    let Means { settings, shape, invoker, destination: _, status, usage } = means;
     let lanes = Lanes {
         alive: 0,
         polls: Polls::default(),

@@ -53,7 +53,12 @@ struct Seen {
 
 #[async_trait]
 impl Invoker for Function {
-    async fn invoke(&self, batch: &[Record], _: Duration) -> Outcome {
+    async fn invoke(
+        &self,
+        batch: &[Record],
+        _: Option<(&crate::deliver::Window, &str)>,
+        _: Duration,
+    ) -> Outcome {
         let bodies: Vec<String> = batch.iter().map(Named::body).collect();
         let (takes, outcome) = (self.script)(batch);
         {
@@ -85,6 +90,7 @@ fn settings() -> Settings {
         batch_size: 10,
         window: Duration::ZERO,
         budget: 6_291_456,
+        lanes: crate::mapping::Lanes::Partitions,
         policy: Policy::default(),
         maximum_concurrency: None,
         timeout: None,
@@ -115,7 +121,8 @@ impl World {
         let stop = CancellationToken::new();
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let usage = Buffer::new(64 << 20).usage();
-        let means = Means { settings, shape: Arc::new(Brackets), invoker: function.clone(), status, usage };
+        let (shape, invoker) = (Arc::new(Brackets), function.clone());
+        let means = Means { settings, shape, invoker, destination: None, status, usage };
         let running = tokio::spawn(run(source, means, stop.clone()));
         Self { queue, function, stop, running }
     }

@@ -15,7 +15,7 @@ use klr_contract::Record;
 use klr_s3::{Attributes, Deliver, Event, Notification, Refusal};
 
 use crate::{
-    deliver::{Invoker, Outcome, sink::Sink},
+    deliver::{Invoker, Outcome, Window, sink::Sink},
     mapping::Status,
 };
 
@@ -116,7 +116,7 @@ impl Deliver for Delivery {
 /// Out of a queue: what the record holds is an S3 event already, so its attributes are read off it.
 #[async_trait]
 impl Invoker for Delivery {
-    async fn invoke(&self, batch: &[Record], timeout: Duration) -> Outcome {
+    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
         let Some(body) = batch.first().and_then(|record| record.json.as_ref().ok()) else {
             return Outcome::Rejected;
         };
