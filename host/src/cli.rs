@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Host, Inherit, Reply, Settings, admin, children, host};
+use crate::{
+    Host, Inherit, Reply, Settings, admin, children,
+    host::{self, Door},
+};
 
 /// Bad usage or input, as all verbs answer it.
 const USAGE: u8 = 2;
@@ -139,10 +142,11 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (address, drain) = (args.listen()?, args.drain_timeout);
-    // Bound now, so that a port in use is told at once; listened on when the function is there.
+    // Bound now, so that a port in use is told at once; listened on when the function is there, or at once if that is asked
+    // for: callers wait in the backlog then.
     let socket = bind(address).with_context(|| format!("--listen {address}"))?;
+    let door = Door::of(socket, args.lazy).with_context(|| format!("--listen {address}"))?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
-    let function = host::prepare(args.settings()).await?;
     let mut ended = signal(SignalKind::child())?;
     tokio::spawn(async move {
         children::adopt();
@@ -152,9 +156,15 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     });
     let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
     let _closed = closed.clone().drop_guard();
-    tokio::spawn(admin::serve(admin, Arc::clone(&function), draining.clone(), closed));
+    let (settings, told) = (args.settings(), draining.clone());
+    let starting = async {
+        let function = host::prepare(settings).await?;
+        warn_of_tmp(function.plan.variables.temporary());
+        tokio::spawn(admin::serve(admin, Arc::clone(&function), told, closed));
+        Host::open(function, door).await
+    };
     let host = tokio::select! {
-        host = Host::open(function, socket) => host?,
+        host = starting => host?,
         // The process that was starting goes with what is dropped here.
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
@@ -179,6 +189,19 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Not every function writes there, so it is not the host's end; but those that do fail in ways that are hard to read.
+fn warn_of_tmp(folder: &Path) {
+    let probe = folder.join(format!(".klr-host-{}", std::process::id()));
+    match std::fs::File::options().write(true).create_new(true).open(&probe) {
+        Ok(_) => drop(std::fs::remove_file(probe)),
+        Err(error) => tracing::warn!(
+            folder = %folder.display(),
+            %error,
+            "the function cannot write to its temporary folder: mount a volume there (an emptyDir on Kubernetes), or set TMPDIR"
+        ),
+    }
 }
 
 /// `NAME=VALUE`, or the host's own value of `NAME`.

@@ -45,14 +45,19 @@ impl Host {
     /// Starts the function, and only then listens on `socket` (bound already): a probe of the port tells whether the
     /// function is there.
     pub async fn start_on(settings: Settings, socket: TcpSocket) -> Result<Self, Error> {
-        Self::open(prepare(settings).await?, socket).await
+        let lazy = settings.lazy;
+        let door = Door::of(socket, lazy).map_err(Error::Listen)?;
+        Self::open(prepare(settings).await?, door).await
     }
 
     /// [`start_on`](Self::start_on) for what is prepared.
-    pub(crate) async fn open(function: Arc<Function>, socket: TcpSocket) -> Result<Self, Error> {
+    pub(crate) async fn open(function: Arc<Function>, door: Door) -> Result<Self, Error> {
         let kill = function.plan.kill.clone().drop_guard();
         start_first(&function).await;
-        let listener = socket.listen(BACKLOG).map_err(Error::Listen)?;
+        let listener = match door {
+            Door::Open(listener) => listener,
+            Door::Closed(socket) => socket.listen(BACKLOG).map_err(Error::Listen)?,
+        };
         Self::serve(function, kill, listener)
     }
 
@@ -105,6 +110,19 @@ impl Host {
         if tokio::time::timeout(GRACE + LAST, ended).await.is_err() {
             tracing::error!("the function's process could not be ended");
         }
+    }
+}
+
+/// The invocation port: bound, and open to callers or not yet.
+pub(crate) enum Door {
+    Open(TcpListener),
+    Closed(TcpSocket),
+}
+
+impl Door {
+    /// A lazy one is open before anything is known of the function.
+    pub(crate) fn of(socket: TcpSocket, lazy: bool) -> std::io::Result<Self> {
+        Ok(if lazy { Self::Open(socket.listen(BACKLOG)?) } else { Self::Closed(socket) })
     }
 }
 

@@ -54,12 +54,16 @@ pub(crate) async fn accept(listener: TcpListener, stop: CancellationToken, mut s
     }
 }
 
+/// How long a caller that does not read may keep what we have for it, in milliseconds. The system sees to it.
+const STALLED: u32 = 60_000;
+
 /// Serves callers, HTTP/1.1 or HTTP/2 as they begin; after `stop` what is under way is finished.
 pub(crate) fn callers<H, F>(stream: TcpStream, stop: CancellationToken, tracker: &TaskTracker, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, STALLED);
     tracker.spawn(async move {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);

@@ -40,7 +40,7 @@ impl Running {
 
     async fn accepts(&self) {
         for _ in 0..1000 {
-            if TcpStream::connect(&self.listen).await.is_ok() {
+            if open(&self.listen).await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -73,6 +73,13 @@ impl Running {
         self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
         (code.unwrap().code(), written)
     }
+}
+
+/// Whether somebody listens there. The system may make a connection to a free port one with itself.
+async fn open(address: &str) -> bool {
+    TcpStream::connect(address)
+        .await
+        .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
 }
 
 /// An address nobody listens on just now.
@@ -193,7 +200,7 @@ async fn the_port_opens_when_the_function_is_there_or_at_once_if_lazy() {
         let host = Running::start(&arguments, &[]);
         // The process is there once its admin port is bound; the function takes two seconds more.
         tokio::time::sleep(Duration::from_millis(800)).await;
-        assert_eq!(TcpStream::connect(&host.listen).await.is_ok(), lazy);
+        assert_eq!(open(&host.listen).await, lazy);
         if lazy {
             assert_eq!(host.admin("/readyz").await.0, 503);
         }
@@ -257,4 +264,56 @@ fn bad_usage_is_told_and_exits_2() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     told(&["--listen", &address, "--", "true"], &[], "in use");
+}
+
+#[tokio::test]
+async fn a_lazy_port_is_open_before_the_runtime_is_found() {
+    let code = tempfile::tempdir().unwrap();
+    let slow = code.path().join("slow-python");
+    std::fs::write(&slow, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&slow, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = code.path().to_str().unwrap();
+    let arguments = ["--runtime", "python3.13", "--handler", "a.b", "--code", path, "--lazy"];
+    let mut host = Running::start(&arguments, &[("KLR_PYTHON", slow.to_str().unwrap())]);
+    host.accepts().await;
+    host.signal("-TERM");
+    assert_eq!(host.ended().await.0, Some(0), "a search that takes long is given up");
+}
+
+#[tokio::test]
+async fn a_temporary_folder_that_cannot_be_written_is_told_and_no_reason_to_end() {
+    let code = code(BOOTSTRAP);
+    let mut host = Running::start(&[&provided(&code)[..], &["--env", "TMPDIR=/proc"]].concat(), &[]);
+    host.accepts().await;
+    assert_eq!(host.ask("[1]").await.text().await.unwrap(), "[1]");
+    host.signal("-TERM");
+    let _ = host.ended().await;
+    let mut told = String::new();
+    host.child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains("/proc") && told.contains("emptyDir"), "{told}");
+}
+
+/// It keeps its answer waiting, and nobody else.
+#[tokio::test]
+async fn a_caller_that_stops_reading_is_alone_with_it() {
+    use tokio::io::AsyncWriteExt;
+    let code = code(BOOTSTRAP);
+    let arguments = [&provided(&code)[..], &["--timeout", "20s", "--drain-timeout", "1s"]].concat();
+    let mut host = Running::start(&arguments, &[]);
+    host.accepts().await;
+    let mut deaf = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(&host.listen).await.unwrap();
+        let asked = r#"{"do":"size","bytes":6000000}"#;
+        let head =
+            "POST / HTTP/1.1\r\nhost: h\r\nce-specversion: 1.0\r\nce-id: 1\r\nce-source: /\r\nce-type: t\r\n";
+        let request = format!("{head}content-length: {}\r\n\r\n{asked}", asked.len());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        deaf.push(stream);
+    }
+    for _ in 0..3 {
+        assert_eq!(host.ask("[1]").await.text().await.unwrap(), "[1]");
+    }
+    host.signal("-TERM");
+    assert_eq!(host.ended().await.0, Some(0), "a drain does not wait for it for ever");
 }

@@ -6,6 +6,7 @@ mod paths;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    path::Path,
 };
 
 use jiff::Timestamp;
@@ -53,6 +54,11 @@ impl Variables {
     /// The function's ARN, without a qualifier.
     pub(crate) fn arn(&self) -> &str {
         &self.arn
+    }
+
+    /// Where the function keeps temporary files.
+    pub(crate) fn temporary(&self) -> &Path {
+        self.fixed.get(OsStr::new("TMPDIR")).map_or(Path::new("/tmp"), Path::new)
     }
 
     /// A name for the log stream of one more execution environment.
