@@ -57,7 +57,7 @@ pub struct Args {
     /// How long an invocation may take, as in 3s, 500ms or 15m
     #[arg(long, value_name = "TIME", default_value = "3s", value_parser = duration)]
     timeout: Duration,
-    /// The memory the function is told it has, in MB
+    /// The memory the function is told it has, in MB; the limit of each process where control groups are writable
     #[arg(long, value_name = "MB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(128..=10_240))]
     memory: u32,
     /// How many processes of the function there may be at once
@@ -115,6 +115,7 @@ impl Args {
             max_concurrency: self.max_concurrency,
             snap_start: self.snap_start,
             memory_mb: self.memory,
+            enforce_memory: true,
             environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
             inherit: Inherit::Image,
             layers: self.layers,

@@ -4,11 +4,22 @@ use std::{fmt, os::unix::process::ExitStatusExt, process::ExitStatus};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exit(pub(crate) ExitStatus);
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    /// The kernel killed it at its memory limit.
+    pub(crate) out_of_memory: bool,
+}
+
+impl Exit {
+    /// The error type it is for the function.
+    pub(crate) fn error_type(self) -> &'static str {
+        if self.out_of_memory { "Runtime.OutOfMemory" } else { "Runtime.ExitError" }
+    }
+}
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0.code(), self.0.signal()) {
+        match (self.status.code(), self.status.signal()) {
             // A runtime must not end at all: leaving politely is just as fatal, and Java leaves politely after an
             // OutOfMemoryError.
             (Some(0), _) => f.write_str("Runtime exited without providing a reason"),
@@ -19,7 +30,7 @@ impl fmt::Display for Exit {
                     Some(name) => f.write_str(name)?,
                     None => write!(f, "signal {number}")?,
                 }
-                if self.0.core_dumped() { f.write_str(" (core dumped)") } else { Ok(()) }
+                if self.status.core_dumped() { f.write_str(" (core dumped)") } else { Ok(()) }
             }
             (None, None) => f.write_str("Runtime exited with error"),
         }
@@ -52,7 +63,8 @@ mod tests {
 
     #[test]
     fn exits_are_told_in_lambdas_words() {
-        let told = |raw| Exit(ExitStatus::from_raw(raw)).to_string();
+        let exit = |raw| Exit { status: ExitStatus::from_raw(raw), out_of_memory: false };
+        let told = |raw| exit(raw).to_string();
         assert_eq!(told(0), "Runtime exited without providing a reason");
         assert_eq!(told(3 << 8), "Runtime exited with error: exit status 3");
         assert_eq!(told(9), "Runtime exited with error: signal: killed");

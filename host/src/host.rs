@@ -139,6 +139,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         max_concurrency: settings.max_concurrency,
         snap_start: settings.snap_start,
         memory_mb: settings.memory_mb,
+        enforce_memory: settings.enforce_memory,
         logs: settings.logs.clone(),
         end: CancellationToken::new(),
         kill: CancellationToken::new(),

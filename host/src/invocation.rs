@@ -93,7 +93,7 @@ pub(crate) fn timed_out(id: &str, timeout: Duration) -> Outcome {
 
 /// The outcome of an invocation whose process ended.
 pub(crate) fn lost(id: &str, exit: Exit) -> Outcome {
-    Outcome::Lost(document("Runtime.ExitError", &format!("RequestId: {id} Error: {exit}")))
+    Outcome::Lost(document(exit.error_type(), &format!("RequestId: {id} Error: {exit}")))
 }
 
 /// The outcome of an invocation that failed for a reason of the platform's.

@@ -16,6 +16,7 @@
 
 mod admin;
 mod body;
+mod cgroup;
 mod children;
 pub mod cli;
 pub mod cloudevent;

@@ -14,7 +14,7 @@ use tokio_util::{
 };
 
 use crate::{
-    Logs, children,
+    Logs, cgroup, children,
     exit::Exit,
     launch::Launch,
     logs::{Stream, Tail, pass_on},
@@ -39,6 +39,7 @@ impl Process {
         launch: &Launch,
         variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
         stream: &str,
+        memory_mb: Option<u32>,
         logs: &Logs,
         tail: &Tail,
         kill: &CancellationToken,
@@ -52,7 +53,16 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let (mut child, leader) = children::start(&mut command, stream)?;
+        let limits = memory_mb.and_then(|mb| cgroup::Group::new(&group_name(stream), mb));
+        let started = children::start(&mut command, stream);
+        if let (Err(_), Some(limits)) = (&started, &limits) {
+            limits.remove();
+        }
+        let (mut child, leader) = started?;
+        // What it starts before that is not in; a runtime does not start anything that soon.
+        if let Some(Err(error)) = limits.as_ref().map(|limits| limits.join(leader.as_raw_pid())) {
+            tracing::warn!(%error, "the memory limit is not enforced");
+        }
         let rest = TaskTracker::new();
         if let Some(pipe) = child.stdout.take() {
             rest.spawn(pass_on(pipe, Stream::Output, logs.clone(), tail.clone()));
@@ -62,7 +72,8 @@ impl Process {
         }
         let (told, exit) = watch::channel(None);
         let kill = kill.child_token();
-        rest.spawn(reap(child, leader, stream.to_owned(), told, kill.clone()));
+        let remains = Remains { leader, stream: stream.to_owned(), limits };
+        rest.spawn(reap(child, remains, told, kill.clone()));
         rest.close();
         Ok(Self { group: leader, exit, rest, _kill: kill.drop_guard() })
     }
@@ -121,14 +132,31 @@ impl Drop for Group {
     }
 }
 
-async fn reap(
-    mut child: Child,
+/// What a process may leave behind.
+struct Remains {
     leader: Pid,
     stream: String,
+    limits: Option<cgroup::Group>,
+}
+
+impl Remains {
+    /// Ends what has left the group. It blocks.
+    fn clear(self) {
+        if let Some(limits) = self.limits {
+            limits.remove();
+        }
+        children::kill_strays(&self.stream);
+        children::ended(self.leader);
+    }
+}
+
+async fn reap(
+    mut child: Child,
+    remains: Remains,
     told: watch::Sender<Option<Exit>>,
     kill: CancellationToken,
 ) {
-    let mut group = Group(Some(leader));
+    let mut group = Group(Some(remains.leader));
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -138,16 +166,16 @@ async fn reap(
     };
     // What a leader leaves behind when it ends by itself goes with it.
     group.kill();
-    match status {
-        Ok(status) => {
-            told.send_replace(Some(Exit(status)));
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot wait for the function's process");
-            told.send_replace(Some(Exit(std::process::ExitStatus::default())));
-        }
-    }
-    // And so does what has left the group.
-    let _ = spawn_blocking(move || children::kill_strays(&stream)).await;
-    children::ended(leader);
+    let status = status.unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot wait for the function's process");
+        std::process::ExitStatus::default()
+    });
+    let out_of_memory = remains.limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
+    told.send_replace(Some(Exit { status, out_of_memory }));
+    let _ = spawn_blocking(move || remains.clear()).await;
+}
+
+/// A stream's name has slashes; what follows the version in it is unique by itself.
+fn group_name(stream: &str) -> String {
+    format!("klr-{}", stream.rsplit(']').next().unwrap_or(stream))
 }

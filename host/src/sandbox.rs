@@ -39,6 +39,7 @@ pub(crate) struct Plan {
     pub(crate) max_concurrency: Option<usize>,
     pub(crate) snap_start: bool,
     pub(crate) memory_mb: u32,
+    pub(crate) enforce_memory: bool,
     pub(crate) logs: Logs,
     /// Every environment ends in good order when this is cancelled, and none is started after.
     pub(crate) end: CancellationToken,
@@ -93,7 +94,7 @@ impl Failure {
     fn status(&self) -> Status {
         match self {
             Self::Reported(_) => Status::Error("Runtime.InitError".to_owned()),
-            Self::Exited(_) => Status::Failure("Runtime.ExitError".to_owned()),
+            Self::Exited(exit) => Status::Failure(exit.error_type().to_owned()),
             Self::TimedOut => Status::Timeout,
             Self::NotStarted(kind, _) => Status::Failure((*kind).to_owned()),
             Self::Ended => Status::Failure("Sandbox.Failure".to_owned()),
@@ -186,8 +187,9 @@ impl Sandbox {
         let stream = Variables::log_stream();
         let variables = plan.variables.for_process(&endpoint.address.to_string(), &stream);
         let tail = &exchange.observer.tail;
-        let process =
-            Process::start(launch, variables, &stream, &plan.logs, tail, &plan.kill).map_err(|error| {
+        let memory_mb = plan.enforce_memory.then_some(plan.memory_mb);
+        let process = Process::start(launch, variables, &stream, memory_mb, &plan.logs, tail, &plan.kill)
+            .map_err(|error| {
                 let program = launch.program.to_string_lossy();
                 Failure::NotStarted("Runtime.InvalidEntrypoint", format!("fork/exec {program}: {error}"))
             })?;
@@ -238,7 +240,7 @@ impl Sandbox {
         }
         let useful = proven || !running.is_empty();
         for flight in running {
-            let status = Status::Failure("Runtime.ExitError".to_owned());
+            let status = Status::Failure(exit.error_type().to_owned());
             exchange.observer.see(&Event::RuntimeDone(Ended::lost(&flight, status)));
             let outcome = lost(&flight.invocation.id, exit);
             exchange.fail(flight, outcome);

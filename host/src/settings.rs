@@ -29,8 +29,11 @@ pub struct Settings {
     pub max_concurrency: Option<usize>,
     /// Tell the function that it is restored from a snapshot (it is not), so that its hooks run.
     pub snap_start: bool,
-    /// What the function is told it has, and where the system lets us the limit of each process with its children.
+    /// What the function is told it has.
     pub memory_mb: u32,
+    /// Make it the limit of each process with its children, where the system lets us (control groups, version 2, writable).
+    /// The host moves itself into a group of its own for it.
+    pub enforce_memory: bool,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
     pub environment: Vec<(String, String)>,
     /// What the function gets of the host's own environment.
@@ -63,6 +66,7 @@ impl Default for Settings {
             max_concurrency: None,
             snap_start: false,
             memory_mb: 128,
+            enforce_memory: false,
             environment: Vec::new(),
             inherit: Inherit::Needed,
             layers: Vec::new(),

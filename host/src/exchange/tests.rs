@@ -100,7 +100,7 @@ async fn an_overdue_answer_is_too_late_and_the_process_stays() {
 async fn what_was_not_fetched_goes_to_another_once() {
     let pool = Arc::new(Pool::new(2, Arc::default()));
     let (first, second) = (exchange(&pool, None), exchange(&pool, None));
-    let exit = Exit(ExitStatus::from_raw(9));
+    let exit = Exit { status: ExitStatus::from_raw(9), out_of_memory: false };
     let (one, mut told) = flight("1");
     for exchange in [&first, &second] {
         let mut next = Box::pin(exchange.next());
