@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use klr_contract::memory::log::Topic;
+use klr_contract::{Record, memory::log::Topic};
 
 use super::*;
 use crate::{
-    deliver::Window,
+    deliver::{Outcome, Window},
     mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer},
     metrics::Metrics,
 };
