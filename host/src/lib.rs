@@ -12,7 +12,10 @@
 //!   refused at the start nor answer for an invocation that is not its own;
 //! * what becomes of the process answers the one invocation it held, and never ends the host;
 //! * an invocation nobody waits for any more does not start;
-//! * no process outlives the [`Host`]: its whole group is killed, and reaped.
+//! * no process outlives the [`Host`]: its whole group is killed, and reaped. In a program whose `main` calls [`warden`]
+//!   that holds for a host that is killed, too;
+//! * an invocation passes from its caller to the process and back without a task of its own, and without a process being
+//!   started for it where one is free.
 
 mod admin;
 mod body;
