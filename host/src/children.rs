@@ -1,7 +1,7 @@
 //! The processes this program has started: known while they live, so that none of theirs is left behind.
 //!
-//! A function's process is killed with its whole group. What has left the group (a daemon) is found by the name of its log
-//! stream, which no other process has in its environment. The same is done by a *warden* when the host itself is killed: a
+//! A function's process is killed with its whole group. What has left the group (a daemon) is found by its *mark*: a variable
+//! that no other process has in its environment, as the name of the log stream is. The same is done by a *warden* when the host itself is killed: a
 //! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more. A signal
 //! at the parent's death would be simpler, but reaches the function's process alone, and not those it has started.
 
@@ -25,8 +25,6 @@ use rustix::process::{
 
 /// What the warden calls itself: how it is known among processes, and to itself.
 const WARDEN: &str = "klr-warden";
-/// The variable that tells one environment's processes from all others.
-const MARK: &str = "AWS_LAMBDA_LOG_STREAM_NAME";
 /// A process may start another while we look for it, but not for ever.
 const ROUNDS: usize = 20;
 
@@ -36,7 +34,7 @@ static HAS_WARDEN: AtomicBool = AtomicBool::new(false);
 static CHILDREN: Mutex<Children> = Mutex::new(Children { live: BTreeMap::new(), warden: None });
 
 struct Children {
-    /// Leaders of groups by their number, with the name of their log stream.
+    /// Leaders of groups by their number, with their mark.
     live: BTreeMap<i32, String>,
     warden: Option<ChildStdin>,
 }
@@ -50,26 +48,26 @@ pub fn warden() -> bool {
     }
     let mut live = BTreeMap::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        let (pid, stream) = line.split_once(' ').unwrap_or((&line, ""));
+        let (pid, mark) = line.split_once(' ').unwrap_or((&line, ""));
         let Ok(pid) = pid.parse() else { continue };
-        if stream.is_empty() {
+        if mark.is_empty() {
             live.remove(&pid);
         } else {
-            live.insert(pid, stream.to_owned());
+            live.insert(pid, mark.to_owned());
         }
     }
     // The host is gone. What it has ended in good order is not among these.
-    for (group, stream) in live {
+    for (group, mark) in live {
         let _ = Pid::from_raw(group).map(|group| kill_process_group(group, Signal::KILL));
-        kill_strays(&stream);
+        kill_strays(&mark);
     }
     true
 }
 
-/// Starts a process that leads a group of its own. To be followed by [`ended`] when it was waited for.
+/// Starts a process that leads a group of its own, and has `mark` (as `NAME=value`) in its environment. To be followed by [`ended`] when it was waited for.
 pub(crate) fn start(
     command: &mut tokio::process::Command,
-    stream: &str,
+    mark: &str,
 ) -> io::Result<(tokio::process::Child, Pid)> {
     // Held over both steps: what is not known yet would be taken for adopted.
     let mut children = lock();
@@ -77,8 +75,8 @@ pub(crate) fn start(
     let child = command.process_group(0).spawn()?;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let pid = pid.expect("a child that was not waited for has an id");
-    children.live.insert(pid.as_raw_pid(), stream.to_owned());
-    children.tell(pid.as_raw_pid(), stream);
+    children.live.insert(pid.as_raw_pid(), mark.to_owned());
+    children.tell(pid.as_raw_pid(), mark);
     Ok((child, pid))
 }
 
@@ -102,18 +100,18 @@ impl Children {
         match command.spawn() {
             Ok(child) => {
                 self.warden = child.stdin;
-                let live: Vec<_> = self.live.iter().map(|(pid, stream)| (*pid, stream.clone())).collect();
-                for (pid, stream) in live {
-                    self.tell(pid, &stream);
+                let live: Vec<_> = self.live.iter().map(|(pid, mark)| (*pid, mark.clone())).collect();
+                for (pid, mark) in live {
+                    self.tell(pid, &mark);
                 }
             }
             Err(error) => tracing::warn!(%error, "no warden: a killed host leaves its functions behind"),
         }
     }
 
-    fn tell(&mut self, pid: i32, stream: &str) {
+    fn tell(&mut self, pid: i32, mark: &str) {
         let Some(warden) = &mut self.warden else { return };
-        if writeln!(warden, "{pid} {stream}").is_err() {
+        if writeln!(warden, "{pid} {mark}").is_err() {
             // Somebody has killed it. The next start brings another, which is told all that lives.
             self.warden = None;
         }
@@ -145,14 +143,13 @@ fn own_children() -> Vec<Pid> {
     listed.flat_map(numbers).filter_map(Pid::from_raw).collect()
 }
 
-/// Kills whatever has this log stream in its environment.
-pub(crate) fn kill_strays(stream: &str) {
-    let mark = format!("{MARK}={stream}").into_bytes();
+/// Kills whatever has this mark in its environment.
+pub(crate) fn kill_strays(mark: &str) {
     for _ in 0..ROUNDS {
         let Ok(entries) = fs::read_dir("/proc") else { return };
         let pids =
             entries.flatten().filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-        if pids.filter(|pid| kill_marked(*pid, &mark)).count() == 0 {
+        if pids.filter(|pid| kill_marked(*pid, mark.as_bytes())).count() == 0 {
             return;
         }
         std::thread::sleep(Duration::from_millis(1));

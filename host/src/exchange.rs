@@ -23,7 +23,7 @@ use crate::{
     exit::Exit,
     flight::Flight,
     invocation::{Done, Invocation, Outcome, lost, timed_out},
-    observer::{Ended, Event, Observer},
+    observer::{Ended, Ending, Observer},
     pool::Pool,
     stream,
 };
@@ -178,7 +178,8 @@ impl Exchange {
             phase: Phase::Starting,
             polls: 0,
             listed: 0,
-            holds: 0,
+            // Until the environment is initialised: its extensions may be behind its runtime.
+            holds: 1,
             due: first.as_ref().and_then(|first| first.deadline),
             offered: first.into_iter().collect(),
             running: Vec::new(),
@@ -264,7 +265,7 @@ impl Exchange {
         drop(state);
         for flight in offered.into_iter().chain(running.into_iter().map(|running| running.flight)) {
             let outcome = timed_out(&flight.invocation.id, self.timeout);
-            self.tell(flight, outcome, None);
+            self.lose(flight, Ending::timeout(), None, outcome);
         }
         match due {
             Some(due) if due <= now => Due::Stuck,
@@ -279,7 +280,11 @@ impl Exchange {
         state.due = None;
         let unfetched = state.offered.drain(..).collect();
         let running = state.running.drain(..).map(|running| running.flight).collect();
+        let answered = state.answered.take();
         drop(state);
+        if let Some(ended) = answered {
+            self.observer.runtime_done(ended);
+        }
         (unfetched, running)
     }
 
@@ -292,14 +297,19 @@ impl Exchange {
     pub(crate) fn again(self: &Arc<Self>, mut flight: Flight, exit: Exit) {
         if flight.retried {
             let outcome = lost(&flight.invocation.id, exit);
-            return self.fail(flight, outcome);
+            return self.lose(flight, Ending::failure(exit.error_type()), Some(exit.to_string()), outcome);
         }
         (flight.retried, flight.deadline) = (true, None);
         self.pool.resubmit(flight);
     }
 
-    /// Tells what came of an invocation that the process did not answer.
-    pub(crate) fn fail(self: &Arc<Self>, flight: Flight, outcome: Outcome) {
+    /// Ends an invocation that the process did not answer, and that never will be; `why` is for the log.
+    pub(crate) fn lose(&self, flight: Flight, ending: Ending, why: Option<String>, outcome: Outcome) {
+        if flight.begun.is_none() {
+            // Never handed over: it has its place in the log all the same.
+            self.observer.start(&flight.invocation);
+        }
+        self.observer.runtime_done(Ended::lost(&flight, ending, why));
         self.tell(flight, outcome, None);
     }
 
@@ -333,11 +343,19 @@ impl Exchange {
         state.polls += 1;
         let answered = state.answered.take();
         drop(state);
-        if let Some(ended) = answered {
-            self.observer.see(&Event::RuntimeDone(ended));
+        if answered.is_some_and(|ended| self.observer.runtime_done(ended)) {
+            tokio::spawn(Arc::clone(self).await_extensions());
         }
         self.list();
         Ok(Poll(Arc::clone(self)))
+    }
+
+    /// The environment is free when the extensions are, too. If they never are, the invocation's time runs out.
+    async fn await_extensions(self: Arc<Self>) {
+        if self.observer.extensions().idle().await.is_ok() {
+            self.observer.settle();
+            self.release();
+        }
     }
 
     /// Tells the pool of room that it does not know of.
@@ -357,6 +375,9 @@ impl Exchange {
 
     fn fetch(&self) -> Option<Offer> {
         let mut state = self.lock();
+        if state.holds > 0 {
+            return None;
+        }
         let mut flight = state.offered.pop_front()?;
         let now = Instant::now();
         let deadline = flight.deadline.unwrap_or(now + self.timeout);
@@ -368,7 +389,10 @@ impl Exchange {
         let invocation = flight.invocation.hand_over();
         state.running.push(Running { flight, attempt: attempt.clone(), deadline, answering: None });
         drop(state);
-        self.observer.see(&Event::Start(&invocation));
+        self.observer.start(&invocation);
+        if self.observer.engage(&invocation, deadline) {
+            self.hold();
+        }
         Some(Offer { invocation, attempt, deadline: wall })
     }
 
@@ -397,13 +421,15 @@ impl Exchange {
         let Running { flight, answering, .. } = state.running.swap_remove(place);
         state.proven = true;
         let ended = Ended::of(&flight, answering, &answer);
+        let mut held = None;
         if self.several {
             drop(state);
-            self.observer.see(&Event::RuntimeDone(ended.clone()));
+            self.observer.runtime_done(ended);
         } else {
-            state.answered = Some(ended.clone());
             // The environment is not free before the log is read.
             state.holds += usize::from(flight.invocation.tail);
+            held = flight.invocation.tail.then(|| (Arc::clone(self), ended.clone()));
+            state.answered = Some(ended);
             drop(state);
         }
         let outcome = match answer {
@@ -411,29 +437,28 @@ impl Exchange {
             Answer::Streamed(_) => Outcome::Replied(Bytes::new()),
             Answer::Error(_, document) => Outcome::Failed(document),
         };
-        let held = (!self.several).then(|| Arc::clone(self));
         self.tell(flight, outcome, held);
         Ok(())
     }
 
-    /// Tells an outcome; with the end of the log, where that is asked for.
-    fn tell(&self, flight: Flight, outcome: Outcome, held: Option<Arc<Self>>) {
+    /// Tells an outcome; with the end of the log, where that is asked for. It holds the environment until that is read, where
+    /// the invocation has it to itself.
+    fn tell(&self, flight: Flight, outcome: Outcome, held: Option<(Arc<Self>, Ended)>) {
         if !flight.invocation.tail {
             return flight.end(outcome);
         }
-        let (observer, took) = (Arc::clone(&self.observer), flight.begun.map(|begun| begun.elapsed()));
+        let observer = Arc::clone(&self.observer);
         tokio::spawn(async move {
-            let tail = observer.log_tail(&flight.invocation.id, took.unwrap_or_default()).await;
+            let tail = observer.log_tail(held.as_ref().map(|(_, ended)| ended)).await;
             flight.finish(Done { outcome, tail: Some(tail) });
-            if let Some(exchange) = held {
+            if let Some((exchange, _)) = held {
                 exchange.release();
             }
         });
     }
 
     /// Keeps the environment from the next invocation until [`release`](Self::release).
-    #[allow(dead_code, reason = "extensions come next")]
-    pub(crate) fn hold(&self) {
+    fn hold(&self) {
         self.lock().holds += 1;
     }
 
@@ -441,7 +466,12 @@ impl Exchange {
     pub(crate) fn release(self: &Arc<Self>) {
         let mut state = self.lock();
         state.holds -= 1;
+        let waits = state.holds == 0 && !state.offered.is_empty();
         drop(state);
+        if waits {
+            // What the environment was started for, offered before it was free.
+            self.offered.notify_one();
+        }
         self.list();
     }
 

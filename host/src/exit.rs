@@ -23,16 +23,26 @@ impl fmt::Display for Exit {
             // A runtime must not end at all: leaving politely is just as fatal, and Java leaves politely after an
             // OutOfMemoryError.
             (Some(0), _) => f.write_str("Runtime exited without providing a reason"),
-            (Some(code), _) => write!(f, "Runtime exited with error: exit status {code}"),
-            (None, Some(number)) => {
-                write!(f, "Runtime exited with error: signal: ")?;
-                match signal_name(number) {
-                    Some(name) => f.write_str(name)?,
-                    None => write!(f, "signal {number}")?,
-                }
-                if self.status.core_dumped() { f.write_str(" (core dumped)") } else { Ok(()) }
-            }
+            (Some(_), _) | (_, Some(_)) => write!(f, "Runtime exited with error: {}", self.how()),
             (None, None) => f.write_str("Runtime exited with error"),
+        }
+    }
+}
+
+impl Exit {
+    /// How it ended, whatever process it was.
+    pub(crate) fn how(self) -> String {
+        match (self.status.code(), self.status.signal()) {
+            (Some(0), _) => "exit code 0".to_owned(),
+            (Some(code), _) => format!("exit status {code}"),
+            (None, Some(number)) => {
+                let core = if self.status.core_dumped() { " (core dumped)" } else { "" };
+                match signal_name(number) {
+                    Some(name) => format!("signal: {name}{core}"),
+                    None => format!("signal: signal {number}{core}"),
+                }
+            }
+            (None, None) => "it is unknown how".to_owned(),
         }
     }
 }

@@ -8,14 +8,12 @@ use tokio_util::{
 };
 
 use crate::{
-    Error, Metrics, Settings, front,
-    function::Function,
-    launch::Launch,
-    sandbox::{GRACE, Plan},
-    serve,
-    variables::Variables,
+    Error, Metrics, Settings, extension, front, function::Function, launch::Launch, logs::Writer,
+    observer::Facts, sandbox::Plan, serve, variables::Variables,
 };
 
+/// What the end of an environment takes at most, with all that waits in it.
+const ENDING: Duration = Duration::from_secs(3);
 /// How long it may take to tell the callers, and to reap, once everything was killed.
 const LAST: Duration = Duration::from_secs(1);
 /// Connections the system may hold while we are about to accept.
@@ -107,9 +105,11 @@ impl Host {
             let _ = tokio::time::timeout(LAST, self.connections.wait()).await;
         }
         let ended = self.function.terminate();
-        if tokio::time::timeout(GRACE + LAST, ended).await.is_err() {
+        if tokio::time::timeout(ENDING + LAST, ended).await.is_err() {
             tracing::error!("the function's process could not be ended");
         }
+        // Bounded: nobody may be reading what we write.
+        let _ = tokio::time::timeout(LAST, self.function.plan.logs.flush()).await;
     }
 }
 
@@ -133,14 +133,15 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
     let launch = Launch::find(&settings).await?;
     let variables = Variables::new(&settings, &launch, std::env::vars_os());
     let plan = Plan {
+        facts: Arc::new(Facts::new(&settings, &launch, &variables)),
+        logs: Writer::new(&settings.logs, |name| variables.get(name)),
+        extensions: extension::find(&launch.layers),
         launch,
         variables,
         timeout: settings.timeout,
         max_concurrency: settings.max_concurrency,
         snap_start: settings.snap_start,
-        memory_mb: settings.memory_mb,
-        enforce_memory: settings.enforce_memory,
-        logs: settings.logs.clone(),
+        memory_mb: settings.enforce_memory.then_some(settings.memory_mb),
         end: CancellationToken::new(),
         kill: CancellationToken::new(),
     };

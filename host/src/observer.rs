@@ -1,130 +1,403 @@
-//! What an environment does, told to whoever listens: the end of the log so far.
+//! What happens in an environment, told to whoever is to know: its log stream, the subscribers of the Telemetry API, its
+//! extensions.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use http::HeaderValue;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
     exchange::Answer,
+    extension::{self, Registry},
     flight::Flight,
     invocation::{Invocation, VERSION},
-    logs::Tail,
+    launch::Launch,
+    logs::{Stream, Writer},
+    memory::Memory,
+    settings::Settings,
+    telemetry::event::{
+        Cause, Event, Extension, Fault, InitMetrics, InitReport, InitRuntimeDone, InitStart, Instance, Phase,
+        Report, ReportMetrics, RuntimeDone, RuntimeMetrics, Span, Start, Status, Tracing, Usage,
+    },
+    variables::Variables,
 };
 
 /// How long a line may be on its way from the function's pipe, when the caller wants the log's end.
 const LOG_LAG: Duration = Duration::from_millis(20);
 
-/// How something ended.
+/// How something ended: for anything but a success and a timeout, with an error type in Lambda's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Status {
-    Success,
-    /// The function reported an error; its type, in Lambda's terms.
-    Error(String),
-    /// The process was lost; an error type.
-    Failure(String),
-    Timeout,
+pub(crate) struct Ending {
+    status: Status,
+    error_type: Option<String>,
 }
 
-/// Whether an environment starts by itself, or within an invocation (after a start that failed).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Init,
-    Invoke,
+impl Ending {
+    pub(crate) fn success() -> Self {
+        Self { status: Status::Success, error_type: None }
+    }
+
+    /// The function reported an error.
+    pub(crate) fn error(kind: impl Into<String>) -> Self {
+        Self { status: Status::Error, error_type: Some(kind.into()) }
+    }
+
+    /// The process, or an extension, was lost.
+    pub(crate) fn failure(kind: impl Into<String>) -> Self {
+        Self { status: Status::Failure, error_type: Some(kind.into()) }
+    }
+
+    pub(crate) fn timeout() -> Self {
+        Self { status: Status::Timeout, error_type: None }
+    }
 }
 
 /// How the runtime dealt with an invocation.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
-    pub(crate) id: String,
-    pub(crate) status: Status,
-    pub(crate) begun: Instant,
+    id: String,
+    trace: HeaderValue,
+    tenant: Option<HeaderValue>,
+    ending: Ending,
+    /// What is to be said of a loss.
+    why: Option<String>,
+    begun: Instant,
     /// When its answer began to come.
-    pub(crate) answering: Option<Instant>,
+    answering: Option<Instant>,
     /// When its answer was there.
-    pub(crate) answered: Instant,
-    pub(crate) produced: usize,
+    answered: Instant,
+    produced: usize,
 }
 
 impl Ended {
     /// By an answer of the runtime's.
     pub(crate) fn of(flight: &Flight, answering: Option<Instant>, answer: &Answer) -> Self {
-        let (status, produced) = match answer {
-            Answer::Response(reply) => (Status::Success, reply.len()),
-            Answer::Streamed(bytes) => (Status::Success, *bytes),
-            Answer::Error(kind, document) => (Status::Error(kind.clone()), document.len()),
+        let (ending, produced) = match answer {
+            Answer::Response(reply) => (Ending::success(), reply.len()),
+            Answer::Streamed(bytes) => (Ending::success(), *bytes),
+            Answer::Error(kind, document) => (Ending::error(kind), document.len()),
         };
-        let answered = Instant::now();
-        let id = flight.invocation.id.clone();
-        Self { id, status, begun: flight.begun.unwrap_or(answered), answering, answered, produced }
+        Self { answering, produced, ..Self::lost(flight, ending, None) }
     }
 
     /// Without an answer.
-    pub(crate) fn lost(flight: &Flight, status: Status) -> Self {
-        let answered = Instant::now();
-        let (id, begun) = (flight.invocation.id.clone(), flight.begun.unwrap_or(answered));
-        Self { id, status, begun, answering: None, answered, produced: 0 }
+    pub(crate) fn lost(flight: &Flight, ending: Ending, why: Option<String>) -> Self {
+        let (invocation, answered) = (&flight.invocation, Instant::now());
+        Self {
+            id: invocation.id.clone(),
+            trace: invocation.trace.clone(),
+            tenant: invocation.tenant.clone(),
+            ending,
+            why,
+            begun: flight.begun.unwrap_or(answered),
+            answering: None,
+            answered,
+            produced: 0,
+        }
     }
 }
 
-/// What happens in an environment, in its order.
+/// What the platform says of a function, the same for all of its environments.
 #[derive(Debug)]
-pub(crate) enum Event<'a> {
-    /// Its process is about to be started.
-    InitStart(Phase),
-    /// The runtime asked for work, or failed to.
-    InitDone { phase: Phase, took: Duration, status: Status },
-    /// An invocation is handed to the runtime.
-    Start(&'a Invocation),
-    /// The runtime is done with an invocation: it asked for the next one, or is lost. (The answer went out before.)
-    RuntimeDone(Ended),
+pub(crate) struct Facts {
+    /// To extensions.
+    pub(crate) function: extension::api::Function,
+    runtime: String,
+    runtime_arn: String,
+    memory_mb: u32,
+    timeout: Duration,
+    several: bool,
+    initialization_type: &'static str,
 }
 
-/// Who is told what happens in one environment, from a process's start to its end.
+impl Facts {
+    pub(crate) fn new(settings: &Settings, launch: &Launch, variables: &Variables) -> Self {
+        let runtime = launch.runtime.clone().or_else(|| settings.runtime.clone());
+        let runtime = runtime.unwrap_or_else(|| "provided".to_owned());
+        // Made up as the function's own is: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
+        let parts: Vec<&str> = variables.arn().split(':').collect();
+        let (region, account) = (parts.get(3).copied(), parts.get(4).copied());
+        Self {
+            runtime_arn: format!("arn:aws:lambda:{}::runtime:{runtime}", region.unwrap_or_default()),
+            runtime,
+            function: extension::api::Function {
+                function_name: settings.name.clone(),
+                function_version: VERSION.to_owned(),
+                handler: launch.handler.clone().unwrap_or_default(),
+                account_id: account.map(str::to_owned),
+            },
+            memory_mb: settings.memory_mb,
+            timeout: settings.timeout,
+            several: settings.max_concurrency.is_some(),
+            initialization_type: match settings.max_concurrency {
+                Some(_) => "lambda-managed-instances",
+                None if settings.snap_start => "snap-start",
+                None => "on-demand",
+            },
+        }
+    }
+}
+
+/// Who is told what happens in one environment, from a process's start to its end. It never waits: it is called between a
+/// runtime's calls.
 #[derive(Debug)]
 pub(crate) struct Observer {
-    pub(crate) tail: Tail,
-    memory_mb: u32,
+    facts: Arc<Facts>,
+    /// The log stream's name.
+    name: String,
+    log: Stream,
+    extensions: Registry,
+    memory: Memory,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The first report tells how long the initialisation took.
+    init: Option<Duration>,
+    /// An invocation the runtime is done with, and some extension is not.
+    unreported: Option<Ended>,
+    /// Extensions were told of the invocation that runs.
+    engaged: bool,
 }
 
 impl Observer {
-    pub(crate) fn new(memory_mb: u32) -> Self {
-        Self { tail: Tail::default(), memory_mb }
+    /// Of an environment that writes to a log stream of this name.
+    pub(crate) fn new(facts: Arc<Facts>, name: String, writer: Writer) -> Self {
+        let log = Stream::new(&name, writer);
+        let extensions = Registry::new(facts.several);
+        Self { facts, name, log, extensions, memory: Memory::default(), state: Mutex::default() }
     }
 
-    /// Cheap, and never waits: it is called between a runtime's calls.
-    pub(crate) fn see(&self, event: &Event<'_>) {
-        match event {
-            Event::InitStart(phase) => tracing::debug!(?phase, "the function starts"),
-            Event::InitDone { phase, took, status } => {
-                tracing::debug!(?phase, ?took, ?status, "the function's start is over");
-            }
-            Event::Start(invocation) => {
-                if invocation.tail {
-                    drop(self.tail.take());
-                }
-            }
-            Event::RuntimeDone(Ended { id, status, begun, answering, answered, produced }) => {
-                let latency = answering.map(|answering| answering.duration_since(*begun));
-                let took = answered.duration_since(*begun);
-                tracing::trace!(request = id, ?status, ?took, ?latency, produced, "the runtime is done");
-            }
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The log stream's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn log(&self) -> &Stream {
+        &self.log
+    }
+
+    pub(crate) fn extensions(&self) -> &Registry {
+        &self.extensions
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Its processes are about to be started.
+    pub(crate) fn init_start(&self, phase: Phase) {
+        let facts = &self.facts;
+        let instance = Instance {
+            function_name: &facts.function.function_name,
+            function_version: VERSION,
+            instance_id: &self.name,
+            instance_max_memory: u64::from(facts.memory_mb) * 1024 * 1024,
+        };
+        self.log.platform(&Event::InitStart(InitStart {
+            initialization_type: facts.initialization_type,
+            phase,
+            runtime_version: &facts.runtime,
+            runtime_version_arn: &facts.runtime_arn,
+            instance: Some(instance),
+        }));
+    }
+
+    /// They asked for work, or failed to.
+    pub(crate) fn init_done(&self, phase: Phase, took: Duration, ending: &Ending) {
+        let initialization_type = self.facts.initialization_type;
+        let (status, error_type) = (ending.status, ending.error_type.as_deref());
+        self.log.platform(&Event::InitRuntimeDone(InitRuntimeDone {
+            initialization_type,
+            phase,
+            status,
+            error_type,
+        }));
+        for told in self.extensions.told() {
+            self.log.platform(&Event::Extension(Extension {
+                name: &told.name,
+                state: told.state,
+                events: &told.events,
+                error_type: told.error_type.as_deref(),
+            }));
+        }
+        let metrics = InitMetrics { duration_ms: millis(took) };
+        self.log.platform(&Event::InitReport(InitReport {
+            initialization_type,
+            phase,
+            metrics,
+            status,
+            error_type,
+        }));
+        // Within an invocation it is a part of that one's duration.
+        if phase == Phase::Init && status == Status::Success {
+            self.lock().init = Some(took);
         }
     }
 
-    /// The end of the log with the platform's own lines around it.
-    pub(crate) async fn log_tail(&self, id: &str, took: Duration) -> Vec<u8> {
-        tokio::time::sleep(LOG_LAG).await;
-        let function = self.tail.take();
-        let lines = Tail::default();
-        lines.push(format!("START RequestId: {id} Version: {VERSION}\n").as_bytes());
-        lines.push(&function);
-        let millis = took.as_secs_f64() * 1000.0;
-        let (billed, memory) = (millis.ceil(), self.memory_mb);
-        let report = format!(
-            "END RequestId: {id}\nREPORT RequestId: {id}\tDuration: {millis:.2} ms\tBilled Duration: {billed} ms\t\
-             Memory Size: {memory} MB\t\n"
-        );
-        lines.push(report.as_bytes());
-        lines.take()
+    /// An invocation is handed to the runtime.
+    pub(crate) fn start(&self, invocation: &Invocation) {
+        if invocation.tail {
+            self.log.tail().begin();
+        }
+        self.log.platform(&Event::Start(Start {
+            request_id: &invocation.id,
+            version: VERSION,
+            function_arn: text(Some(&invocation.arn)).unwrap_or_default(),
+            tenant_id: text(invocation.tenant.as_ref()),
+            tracing: text(Some(&invocation.trace)).and_then(Tracing::of),
+        }));
     }
+
+    /// Tells the extensions of it. Whether there are any to tell: the environment is then not free before they ask for what
+    /// comes next.
+    pub(crate) fn engage(&self, invocation: &Invocation, deadline: Instant) -> bool {
+        if self.facts.several || self.extensions.is_empty() {
+            return false;
+        }
+        let event = extension::api::invoke(invocation, deadline);
+        let engaged = self.extensions.tell(extension::Event::Invoke, &event);
+        self.lock().engaged = engaged;
+        engaged
+    }
+
+    /// The runtime is done with an invocation: it asked for the next one, or is lost. (The answer went out before.) Whether
+    /// [`settle`](Self::settle) is still to come, when the extensions are done with it too.
+    pub(crate) fn runtime_done(&self, ended: Ended) -> bool {
+        if !self.facts.several && self.log.telemetry().wanted() {
+            let spans = spans(&ended);
+            self.log.platform(&Event::RuntimeDone(RuntimeDone {
+                request_id: &ended.id,
+                status: ended.ending.status,
+                error_type: ended.ending.error_type.as_deref(),
+                metrics: RuntimeMetrics {
+                    duration_ms: millis(ended.begun.elapsed()),
+                    produced_bytes: ended.produced as u64,
+                },
+                spans: &spans,
+                tenant_id: text(ended.tenant.as_ref()),
+                tracing: text(Some(&ended.trace)).and_then(Tracing::of),
+            }));
+        }
+        let answered = matches!(ended.ending.status, Status::Success | Status::Error);
+        let mut state = self.lock();
+        if std::mem::take(&mut state.engaged) && answered {
+            state.unreported = Some(ended);
+            return true;
+        }
+        drop(state);
+        self.report(&ended);
+        false
+    }
+
+    /// The extensions are done with it.
+    pub(crate) fn settle(&self) {
+        let ended = self.lock().unreported.take();
+        if let Some(ended) = ended {
+            self.report(&ended);
+        }
+    }
+
+    /// They will not be: the environment ends.
+    pub(crate) fn abandon(&self, ending: Ending, why: Option<String>) {
+        let ended = self.lock().unreported.take();
+        if let Some(ended) = ended {
+            self.report(&Ended { ending, why, ..ended });
+        }
+    }
+
+    fn report(&self, ended: &Ended) {
+        let (request_id, error_type) = (ended.id.as_str(), ended.ending.error_type.as_deref());
+        let cause = match ended.ending.status {
+            Status::Timeout => Some(Cause::TimedOut(self.facts.timeout)),
+            Status::Failure => {
+                let why = ended.why.as_deref().unwrap_or("the environment was lost");
+                Some(Cause::Lost(why, error_type.unwrap_or("Runtime.Unknown")))
+            }
+            Status::Success | Status::Error => None,
+        };
+        if let Some(cause) = cause {
+            self.log.platform(&Event::Fault(Fault { request_id, cause }));
+        }
+        let init = self.lock().init.take();
+        self.with_report(ended, init, |report| self.log.platform(report));
+        self.log.tail().reported();
+    }
+
+    /// The report of an invocation, as of now.
+    fn with_report<R>(&self, ended: &Ended, init: Option<Duration>, told: impl FnOnce(&Event<'_>) -> R) -> R {
+        let took = ended.begun.elapsed();
+        let billed = match ended.ending.status {
+            Status::Timeout => took.min(self.facts.timeout),
+            _ => took,
+        };
+        let usage = || Usage {
+            billed_duration_ms: whole_millis(billed),
+            memory_size_mb: self.facts.memory_mb,
+            max_memory_used_mb: self.memory.peak_mb(),
+            init_duration_ms: init.map(millis),
+        };
+        let usage = (!self.facts.several).then(usage);
+        told(&Event::Report(Report {
+            request_id: &ended.id,
+            status: ended.ending.status,
+            error_type: ended.ending.error_type.as_deref(),
+            metrics: ReportMetrics { duration_ms: millis(took), usage },
+            tracing: text(Some(&ended.trace)).and_then(Tracing::of),
+        }))
+    }
+
+    /// The end of the log, of an invocation that was just answered, or lost. Its report is in it in any case: as of now, if the
+    /// runtime or an extension is not done with it yet.
+    pub(crate) async fn log_tail(&self, ended: Option<&Ended>) -> Vec<u8> {
+        tokio::time::sleep(LOG_LAG).await;
+        self.log.tail().end(|| {
+            let init = self.lock().init;
+            let report = |ended| self.with_report(ended, init, |report| self.log.rendered(report));
+            ended.map(report).unwrap_or_default()
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parts of an invocation that was answered.
+fn spans(ended: &Ended) -> Vec<Span> {
+    let Some(answering) = ended.answering else { return Vec::new() };
+    let (now, wall) = (Instant::now(), Timestamp::now());
+    let span = |name, from: Instant, to: Instant| Span {
+        name,
+        start: wall - jiff::SignedDuration::try_from(now - from).unwrap_or_default(),
+        duration_ms: millis(to - from),
+    };
+    vec![
+        span("responseLatency", ended.begun, answering),
+        span("responseDuration", answering, ended.answered),
+        span("runtimeOverhead", ended.answered, now),
+    ]
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value.and_then(|value| value.to_str().ok())
+}
+
+/// To the microsecond.
+fn millis(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// Rounded up, as Lambda bills.
+fn whole_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,18 @@
 //! One process of the function, in a group of its own, watched until it is reaped.
 
-use std::{io, process::Stdio, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::fd::AsRawFd,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
 
+use command_fds::CommandFdExt;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
+    net::unix::pipe,
     process::{Child, Command},
     sync::watch,
     task::spawn_blocking,
@@ -14,14 +23,31 @@ use tokio_util::{
 };
 
 use crate::{
-    Logs, cgroup, children,
+    Source, cgroup, children,
     exit::Exit,
-    launch::Launch,
-    logs::{Stream, Tail, pass_on},
+    logs::{Stream, read},
 };
 
 /// How long what the process last wrote may take to be passed on.
 const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// How a runtime client finds the descriptor where it can write whole records instead of lines.
+const FRAMES: &str = "_LAMBDA_TELEMETRY_LOG_FD";
+
+/// What is started.
+pub(crate) struct Program<'a> {
+    pub(crate) path: &'a OsStr,
+    pub(crate) arguments: &'a [OsString],
+    pub(crate) directory: &'a Path,
+    /// Whose output it writes.
+    pub(crate) source: Source,
+    /// Whether it is given a descriptor for whole records.
+    pub(crate) framed: bool,
+    /// One of its variables, as `NAME=value`, that no other process has: what it leaves behind is found by it.
+    pub(crate) mark: &'a str,
+    /// A limit to enforce where that can be done.
+    pub(crate) memory_mb: Option<u32>,
+}
 
 /// A running process. Dropping it kills its whole group; a task of its own reaps it, so no zombie stays either.
 #[derive(Debug)]
@@ -34,48 +60,52 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the command; its environment names the log stream. It also dies when `kill` is cancelled.
+    /// Starts the program. It also dies when `kill` is cancelled.
     pub(crate) fn start(
-        launch: &Launch,
-        variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
-        stream: &str,
-        memory_mb: Option<u32>,
-        logs: &Logs,
-        tail: &Tail,
+        program: &Program<'_>,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        log: &Stream,
         kill: &CancellationToken,
     ) -> io::Result<Self> {
-        let mut command = Command::new(&launch.program);
+        let mut command = Command::new(program.path);
         command
-            .args(&launch.arguments)
-            .current_dir(&launch.directory)
+            .args(program.arguments)
+            .current_dir(program.directory)
             .env_clear()
             .envs(variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let limits = memory_mb.and_then(|mb| cgroup::Group::new(&group_name(stream), mb));
-        let started = children::start(&mut command, stream);
-        if let (Err(_), Some(limits)) = (&started, &limits) {
-            limits.remove();
-        }
-        let (mut child, leader) = started?;
-        // What it starts before that is not in; a runtime does not start anything that soon.
-        if let Some(Err(error)) = limits.as_ref().map(|limits| limits.join(leader.as_raw_pid())) {
-            tracing::warn!(%error, "the memory limit is not enforced");
-        }
+        let frames = if program.framed { Some(frames(&mut command)?) } else { None };
+        let (mut child, leader, limits) = spawn(&mut command, program)?;
+        // With it goes our end of what the child writes frames to: it alone keeps that open.
+        drop(command);
         let rest = TaskTracker::new();
         if let Some(pipe) = child.stdout.take() {
-            rest.spawn(pass_on(pipe, Stream::Output, logs.clone(), tail.clone()));
+            rest.spawn(read::lines(pipe, program.source, log.clone()));
         }
         if let Some(pipe) = child.stderr.take() {
-            rest.spawn(pass_on(pipe, Stream::Error, logs.clone(), tail.clone()));
+            rest.spawn(read::lines(pipe, program.source, log.clone()));
+        }
+        if let Some(pipe) = frames {
+            rest.spawn(read::frames(pipe, log.clone()));
         }
         let (told, exit) = watch::channel(None);
         let kill = kill.child_token();
-        let remains = Remains { leader, stream: stream.to_owned(), limits };
+        let remains = Remains { leader, mark: program.mark.to_owned(), limits };
         rest.spawn(reap(child, remains, told, kill.clone()));
         rest.close();
         Ok(Self { group: leader, exit, rest, _kill: kill.drop_guard() })
+    }
+
+    /// The process's number, and its group's.
+    pub(crate) fn id(&self) -> u32 {
+        self.group.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Tells how it ended, once it has.
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
     }
 
     /// How it ended. Can be waited for any number of times.
@@ -113,6 +143,33 @@ impl Process {
     }
 }
 
+/// Starts it in a control group of its own, where it has a limit and the system lets us.
+fn spawn(command: &mut Command, program: &Program<'_>) -> io::Result<(Child, Pid, Option<cgroup::Group>)> {
+    let limits = program.memory_mb.and_then(|mb| cgroup::Group::new(&group_name(program.mark), mb));
+    let started = children::start(command, program.mark);
+    if let (Err(_), Some(limits)) = (&started, &limits) {
+        limits.remove();
+    }
+    let (child, leader) = started?;
+    // What it starts before that is not in; a runtime does not start anything that soon.
+    if let Some(Err(error)) = limits.as_ref().map(|limits| limits.join(leader.as_raw_pid())) {
+        tracing::warn!(%error, "the memory limit is not enforced");
+    }
+    Ok((child, leader, limits))
+}
+
+/// Gives the child a pipe for frames, and returns our end of it.
+///
+/// Both ends are made close-on-exec, and the child's ceases to be so between fork and exec, in the child: no other child that
+/// happens to be started meanwhile inherits it, as one could if the flag were cleared here. It keeps its number, for one of our
+/// choice might be that of the pipe by which a failed exec is reported.
+fn frames(command: &mut Command) -> io::Result<pipe::Receiver> {
+    let (ours, theirs) = io::pipe()?;
+    command.env(FRAMES, theirs.as_raw_fd().to_string());
+    command.preserved_fds(vec![theirs.into()]);
+    pipe::Receiver::from_owned_fd(ours.into())
+}
+
 /// A process group that does not outlive this value.
 struct Group(Option<Pid>);
 
@@ -135,7 +192,7 @@ impl Drop for Group {
 /// What a process may leave behind.
 struct Remains {
     leader: Pid,
-    stream: String,
+    mark: String,
     limits: Option<cgroup::Group>,
 }
 
@@ -145,7 +202,7 @@ impl Remains {
         if let Some(limits) = self.limits {
             limits.remove();
         }
-        children::kill_strays(&self.stream);
+        children::kill_strays(&self.mark);
         children::ended(self.leader);
     }
 }
@@ -175,7 +232,7 @@ async fn reap(
     let _ = spawn_blocking(move || remains.clear()).await;
 }
 
-/// A stream's name has slashes; what follows the version in it is unique by itself.
-fn group_name(stream: &str) -> String {
-    format!("klr-{}", stream.rsplit(']').next().unwrap_or(stream))
+/// A stream's name, which is the runtime's mark, has slashes; what follows the version in it is unique by itself.
+fn group_name(mark: &str) -> String {
+    format!("klr-{}", mark.rsplit(']').next().unwrap_or(mark))
 }

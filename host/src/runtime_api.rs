@@ -9,7 +9,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
@@ -22,9 +22,11 @@ use tokio_util::{
 use crate::{
     body::Body,
     exchange::{Answer, Exchange, Offer, Refusal},
+    extension,
     invocation::{LARGEST_REPLY, LARGEST_STREAM, document},
     serve::{self, Unread, empty, json},
     stream::{self, Part},
+    telemetry,
 };
 
 const PREFIX: &str = "/2018-06-01";
@@ -77,7 +79,7 @@ async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Inc
     if path == "/ping" {
         return pong();
     }
-    let Some(path) = path.strip_prefix(PREFIX) else { return not_found() };
+    let Some(path) = path.strip_prefix(PREFIX) else { return other(exchange, &head, body).await };
     let steps: Vec<&str> = path.split('/').skip(1).collect();
     match (&head.method, steps.as_slice()) {
         (&Method::GET, ["ping"]) => pong(),
@@ -103,6 +105,25 @@ async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Inc
             init_error(exchange, &head.headers, body).await
         }
         _ => not_found(),
+    }
+}
+
+/// The APIs of the extensions, served beside the runtime's.
+async fn other(exchange: &Exchange, head: &Parts, body: Incoming) -> serve::Answer {
+    let observer = &exchange.observer;
+    let (registry, log) = (observer.extensions(), observer.log());
+    let path = head.uri.path().trim_end_matches('/');
+    match (&head.method, path) {
+        (&Method::PUT, "/2022-07-01/telemetry") => {
+            telemetry::api::telemetry(registry, log, &head.headers, body).await
+        }
+        (&Method::PUT, "/2020-08-15/logs") => telemetry::api::logs(registry, log, &head.headers, body).await,
+        _ => match path.strip_prefix("/2020-01-01/extension/") {
+            Some(call) => {
+                extension::api::handle(registry, &observer.facts().function, call, head, body).await
+            }
+            None => not_found(),
+        },
     }
 }
 

@@ -1,22 +1,28 @@
 //! One execution environment: a process and its endpoint, from their start to their end.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Logs,
+    Source,
     exchange::{Due, Exchange},
     exit::Exit,
+    extension::{
+        self, Processes,
+        shutdown::{self, Reason},
+    },
     flight::Flight,
     invocation::{Outcome, lost, platform_failure, timed_out},
     launch::Launch,
-    observer::{Ended, Event, Observer, Phase, Status},
+    logs::Writer,
+    observer::{Ending, Facts, Observer},
     pool::Pool,
-    process::Process,
+    process::{Process, Program},
     runtime_api::Endpoint,
+    telemetry::event::Phase,
     variables::Variables,
 };
 
@@ -28,8 +34,6 @@ const LONGEST_INIT: Duration = Duration::from_secs(900);
 const SHORTEST_LONG_INIT: Duration = Duration::from_secs(130);
 /// How long a client that has told us why it cannot start may take to go.
 const PARTING: Duration = Duration::from_millis(500);
-/// How long a process may take over SIGTERM.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
 /// What every environment of a function is started by.
 pub(crate) struct Plan {
@@ -38,9 +42,12 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
     pub(crate) max_concurrency: Option<usize>,
     pub(crate) snap_start: bool,
-    pub(crate) memory_mb: u32,
-    pub(crate) enforce_memory: bool,
-    pub(crate) logs: Logs,
+    /// A limit to enforce.
+    pub(crate) memory_mb: Option<u32>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) logs: Writer,
+    /// External extensions: files to start beside each process.
+    pub(crate) extensions: Vec<PathBuf>,
     /// Every environment ends in good order when this is cancelled, and none is started after.
     pub(crate) end: CancellationToken,
     /// Every process dies when this is cancelled.
@@ -56,25 +63,29 @@ impl Plan {
     }
 }
 
-/// An execution environment that has initialised.
+/// An execution environment.
 pub(crate) struct Sandbox {
     plan: Arc<Plan>,
-    process: Process,
-    // After the process: a client must not see its endpoint go before it is killed.
+    /// None before the extensions have registered.
+    process: Option<Process>,
+    extensions: Processes,
+    // After the processes: a client must not see its endpoint go before it is killed.
     endpoint: Endpoint,
 }
 
-/// Why a process did not initialise.
+/// Why an environment did not initialise.
 #[derive(Debug)]
 enum Failure {
-    /// It said why.
+    /// The runtime said why.
     Reported(Bytes),
-    /// It ended.
+    /// The runtime ended.
     Exited(Exit),
     /// It took too long.
     TimedOut,
     /// It could not be started: an error type, and what the system said.
     NotStarted(&'static str, String),
+    /// An extension failed.
+    Extension(extension::Failure),
     /// The host is shutting down.
     Ended,
 }
@@ -87,17 +98,27 @@ impl Failure {
             Self::Exited(exit) => lost(id, *exit),
             Self::TimedOut => timed_out(id, timeout),
             Self::NotStarted(kind, why) => platform_failure(id, kind, why),
+            Self::Extension(failure) => platform_failure(id, failure.kind, &failure.message),
             Self::Ended => platform_failure(id, "Sandbox.Failure", "the host is shutting down"),
         }
     }
 
-    fn status(&self) -> Status {
+    fn ending(&self) -> Ending {
         match self {
-            Self::Reported(_) => Status::Error("Runtime.InitError".to_owned()),
-            Self::Exited(exit) => Status::Failure(exit.error_type().to_owned()),
-            Self::TimedOut => Status::Timeout,
-            Self::NotStarted(kind, _) => Status::Failure((*kind).to_owned()),
-            Self::Ended => Status::Failure("Sandbox.Failure".to_owned()),
+            Self::Reported(_) => Ending::error("Runtime.InitError"),
+            Self::Exited(exit) => Ending::failure(exit.error_type()),
+            Self::TimedOut => Ending::timeout(),
+            Self::NotStarted(kind, _) => Ending::failure(*kind),
+            Self::Extension(failure) => Ending::failure(failure.kind),
+            Self::Ended => Ending::failure("Sandbox.Failure"),
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TimedOut => Reason::Timeout,
+            Self::Ended => Reason::Spindown,
+            _ => Reason::Failure,
         }
     }
 }
@@ -110,6 +131,7 @@ impl std::fmt::Display for Failure {
             Self::Exited(exit) => exit.fmt(f),
             Self::TimedOut => f.write_str("no call of `next` within the limit"),
             Self::NotStarted(_, why) => f.write_str(why),
+            Self::Extension(failure) => write!(f, "{}: {}", failure.kind, failure.message),
             Self::Ended => f.write_str("the host is shutting down"),
         }
     }
@@ -127,85 +149,140 @@ pub(crate) enum End {
 }
 
 impl Sandbox {
-    /// Starts a process and waits until it asks for work. `first` is the invocation it is started for, if it is started
-    /// within one: it has its time from then on, and the failure is its outcome.
+    /// Starts the processes and waits until they ask for work. `first` is the invocation they are started for, if they are
+    /// started within one: it has its time from then on, and the failure is its outcome.
     pub(crate) async fn start(plan: &Arc<Plan>, pool: &Arc<Pool>, first: Option<Flight>) -> Result<Self, ()> {
         let begin = Instant::now();
         let (phase, limit) = match first.as_ref().and_then(|first| first.deadline) {
             Some(deadline) => (Phase::Invoke, deadline.saturating_duration_since(begin)),
             None => (Phase::Init, plan.init_limit()),
         };
-        let observer = Arc::new(Observer::new(plan.memory_mb));
-        let exchange = Exchange::new(Arc::clone(pool), observer, plan.timeout, plan.max_concurrency, first);
+        let observer = Observer::new(Arc::clone(&plan.facts), Variables::log_stream(), plan.logs.clone());
+        let observer = Arc::new(observer);
+        let exchange =
+            Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
-        exchange.observer.see(&Event::InitStart(phase));
-        let started = tokio::time::timeout(limit, Self::initialise(plan, &exchange)).await;
-        let started = started.unwrap_or(Err(Failure::TimedOut));
-        let status = started.as_ref().map_or_else(Failure::status, |_| Status::Success);
-        exchange.observer.see(&Event::InitDone { phase, took: begin.elapsed(), status });
-        started.map_err(|failure| {
-            tracing::warn!(%failure, took = ?begin.elapsed(), "the function did not initialise");
-            let (unfetched, running) = exchange.close();
-            for flight in unfetched.into_iter().chain(running) {
-                let outcome = failure.outcome(&flight.invocation.id, plan.timeout);
-                exchange.fail(flight, outcome);
+        observer.init_start(phase);
+        let (sandbox, started) = match Self::bind(plan, &exchange).await {
+            Ok(mut sandbox) => {
+                let started = tokio::time::timeout(limit, sandbox.initialise()).await;
+                (Some(sandbox), started.unwrap_or(Err(Failure::TimedOut)))
             }
-        })
-    }
-
-    /// Dropped half-way, it kills the process.
-    async fn initialise(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
-        let sandbox = Self::spawn(plan, exchange).await?;
-        let ready = tokio::select! {
-            biased;
-            ready = exchange.ready() => ready.map_err(Failure::Reported),
-            exit = sandbox.process.exited() => Err(match exchange.failure() {
-                Some(document) => Failure::Reported(document),
-                None => Failure::Exited(exit),
-            }),
-            () = plan.end.cancelled() => Err(Failure::Ended),
+            Err(failure) => (None, Err(failure)),
         };
-        if let Err(failure) = ready {
-            if let Failure::Reported(_) = failure {
-                let _ = tokio::time::timeout(PARTING, sandbox.process.exited()).await;
+        let ending = started.as_ref().map_or_else(Failure::ending, |()| Ending::success());
+        observer.init_done(phase, begin.elapsed(), &ending);
+        match (sandbox, started) {
+            (Some(sandbox), Ok(())) => {
+                tracing::debug!(took = ?begin.elapsed(), "the function initialised");
+                exchange.release();
+                Ok(sandbox)
             }
-            sandbox.process.kill().await;
-            return Err(failure);
+            (sandbox, started) => {
+                if let Err(failure) = &started {
+                    tracing::warn!(%failure, took = ?begin.elapsed(), "the function did not initialise");
+                    Self::give_up(plan, &exchange, failure, sandbox).await;
+                }
+                Err(())
+            }
         }
-        Ok(sandbox)
     }
 
-    async fn spawn(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
+    /// Answers whom it was started for, and ends what was started.
+    async fn give_up(plan: &Plan, exchange: &Arc<Exchange>, failure: &Failure, sandbox: Option<Self>) {
+        let (unfetched, running) = exchange.close();
+        for flight in unfetched.into_iter().chain(running) {
+            let outcome = failure.outcome(&flight.invocation.id, plan.timeout);
+            exchange.lose(flight, failure.ending(), Some(failure.to_string()), outcome);
+        }
+        if let Some(sandbox) = sandbox {
+            if let (Failure::Reported(_), Some(process)) = (failure, &sandbox.process) {
+                let _ = tokio::time::timeout(PARTING, process.exited()).await;
+            }
+            sandbox.end(failure.reason()).await;
+        }
+    }
+
+    /// The endpoint listens before any process exists: a client whose first call is refused gives up for good.
+    async fn bind(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
         if plan.kill.is_cancelled() {
             return Err(Failure::Ended);
         }
-        // The endpoint listens before the process exists: a client whose first call is refused gives up for good.
         let endpoint = Endpoint::bind(Arc::clone(exchange), plan.snap_start).await.map_err(|error| {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
+        Ok(Self { plan: Arc::clone(plan), process: None, extensions: Processes::default(), endpoint })
+    }
+
+    /// The extensions first, and the runtime when they have registered; it is over when all of them ask for what comes next.
+    async fn initialise(&mut self) -> Result<(), Failure> {
+        let exchange = Arc::clone(&self.endpoint.exchange);
+        let (plan, observer) = (Arc::clone(&self.plan), Arc::clone(&exchange.observer));
+        let extensions = observer.extensions();
+        let address = self.endpoint.address.to_string();
+        let variables = plan.variables.for_process(&address, observer.name());
+        let ready = async {
+            self.extensions = Processes::start(&plan.extensions, &variables, &observer, &plan.kill);
+            extensions.registered().await.map_err(Failure::Extension)?;
+            let process = self.process.insert(Self::spawn(&plan, &observer, variables)?);
+            tokio::select! {
+                biased;
+                ready = exchange.ready() => ready.map_err(Failure::Reported)?,
+                exit = process.exited() => return Err(match exchange.failure() {
+                    Some(document) => Failure::Reported(document),
+                    None => Failure::Exited(exit),
+                }),
+                failure = extensions.failed() => return Err(Failure::Extension(failure)),
+            }
+            extensions.close();
+            extensions.idle().await.map_err(Failure::Extension)?;
+            observer.log().telemetry().close();
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            ready = ready => ready,
+            () = plan.end.cancelled() => Err(Failure::Ended),
+        }
+    }
+
+    fn spawn(
+        plan: &Plan,
+        observer: &Observer,
+        variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    ) -> Result<Process, Failure> {
         let launch = &plan.launch;
-        let stream = Variables::log_stream();
-        let variables = plan.variables.for_process(&endpoint.address.to_string(), &stream);
-        let tail = &exchange.observer.tail;
-        let memory_mb = plan.enforce_memory.then_some(plan.memory_mb);
-        let process = Process::start(launch, variables, &stream, memory_mb, &plan.logs, tail, &plan.kill)
-            .map_err(|error| {
-                let program = launch.program.to_string_lossy();
-                Failure::NotStarted("Runtime.InvalidEntrypoint", format!("fork/exec {program}: {error}"))
-            })?;
-        Ok(Self { plan: Arc::clone(plan), process, endpoint })
+        let mark = format!("AWS_LAMBDA_LOG_STREAM_NAME={}", observer.name());
+        let program = Program {
+            path: &launch.program,
+            arguments: &launch.arguments,
+            directory: &launch.directory,
+            source: Source::Function,
+            // Several writers at once would get into each other's frames.
+            framed: plan.max_concurrency.is_none(),
+            mark: &mark,
+            memory_mb: plan.memory_mb,
+        };
+        let process = Process::start(&program, variables, observer.log(), &plan.kill).map_err(|error| {
+            let program = launch.program.to_string_lossy();
+            Failure::NotStarted("Runtime.InvalidEntrypoint", format!("fork/exec {program}: {error}"))
+        })?;
+        observer.memory().watch(process.id());
+        Ok(process)
     }
 
     /// Watches it to its end. Invocations come and go without this task; it wakes when one is overdue.
     pub(crate) async fn watch(self) -> End {
         let exchange = Arc::clone(&self.endpoint.exchange);
+        let process = self.process.as_ref().expect("it has initialised");
         loop {
             let Due::At(look) = exchange.overdue(Instant::now()) else { return self.stuck().await };
             tokio::select! {
                 biased;
-                exit = self.process.exited() => return self.exited(exit).await,
+                exit = process.exited() => return self.exited(exit).await,
+                failure = exchange.observer.extensions().failed() => return self.failed(failure).await,
                 () = self.plan.end.cancelled() => {
-                    self.process.terminate(GRACE).await;
+                    self.end(Reason::Spindown).await;
                     return End::Shutdown;
                 }
                 () = tokio::time::sleep_until(look) => {}
@@ -218,14 +295,14 @@ impl Sandbox {
         let exchange = Arc::clone(&self.endpoint.exchange);
         let (unfetched, running) = exchange.close();
         if running.is_empty() && unfetched.is_empty() {
-            tracing::warn!(timeout = ?self.plan.timeout, "the function's process does not ask for more work");
+            tracing::warn!(timeout = ?self.plan.timeout, "the function's process, or an extension, does not ask for more work");
         }
         for flight in unfetched.into_iter().chain(running) {
-            exchange.observer.see(&Event::RuntimeDone(Ended::lost(&flight, Status::Timeout)));
             let outcome = timed_out(&flight.invocation.id, self.plan.timeout);
-            exchange.fail(flight, outcome);
+            exchange.lose(flight, Ending::timeout(), None, outcome);
         }
-        self.process.kill().await;
+        exchange.observer.abandon(Ending::timeout(), None);
+        self.end(Reason::Timeout).await;
         End::Used
     }
 
@@ -239,17 +316,40 @@ impl Sandbox {
             tracing::warn!(%exit, "the function's process ended between invocations");
         }
         let useful = proven || !running.is_empty();
+        let ending = Ending::failure(exit.error_type());
         for flight in running {
-            let status = Status::Failure(exit.error_type().to_owned());
-            exchange.observer.see(&Event::RuntimeDone(Ended::lost(&flight, status)));
             let outcome = lost(&flight.invocation.id, exit);
-            exchange.fail(flight, outcome);
+            exchange.lose(flight, ending.clone(), Some(exit.to_string()), outcome);
         }
+        exchange.observer.abandon(ending, Some(exit.to_string()));
         for flight in unfetched {
             exchange.again(flight, exit);
         }
-        self.process.kill().await;
+        self.end(Reason::Failure).await;
         if useful { End::Used } else { End::Useless }
+    }
+
+    /// An extension failed, and the environment with it.
+    async fn failed(self, failure: extension::Failure) -> End {
+        let exchange = Arc::clone(&self.endpoint.exchange);
+        tracing::warn!(kind = failure.kind, why = failure.message, "an extension failed");
+        let proven = exchange.proven();
+        let (unfetched, running) = exchange.close();
+        let useful = proven || !running.is_empty();
+        let (ending, why) = (Ending::failure(failure.kind), Some(failure.message.clone()));
+        for flight in unfetched.into_iter().chain(running) {
+            let outcome = platform_failure(&flight.invocation.id, failure.kind, &failure.message);
+            exchange.lose(flight, ending.clone(), why.clone(), outcome);
+        }
+        exchange.observer.abandon(ending, why);
+        self.end(Reason::Failure).await;
+        if useful { End::Used } else { End::Useless }
+    }
+
+    async fn end(self, reason: Reason) {
+        // The endpoint is there to the last: extensions ask it what comes next.
+        let Self { process, extensions, endpoint, .. } = self;
+        shutdown::end(process, extensions, &endpoint.exchange.observer, reason).await;
     }
 
     /// Where its process is served.

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::Error;
+use crate::{Error, logs::Record};
 
 /// Lambda's longest timeout.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -188,14 +188,17 @@ impl FromStr for Reply {
     }
 }
 
-/// Where the lines go that the function writes to its standard output and error.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Where the log goes: what the function and its extensions write, and the platform's own records.
+#[derive(Debug, Clone, Default)]
 pub enum Logs {
-    /// To ours, as they are.
+    /// To our standard output, as they are, with the platform's own lines among them.
     #[default]
     Inherit,
     /// Into our own log, an event a line, with this name for `function`.
     Traced(String),
+    /// To an embedder, record by record, the platform's own among them. The function is held up while nobody takes them; the
+    /// platform's are dropped then.
+    Records(tokio::sync::mpsc::Sender<Record>),
     /// Nowhere. (The Invoke API's log tail has them still.)
     Quiet,
 }

@@ -3,13 +3,22 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
-use crate::{Metrics, flight::Place};
+use crate::{
+    Metrics, Settings, flight::Place, launch::Launch, logs::Writer, observer::Facts, variables::Variables,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
-    let observer = Arc::new(Observer::new(128));
-    Arc::new(Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None))
+    let settings = Settings { max_concurrency, ..Settings::default() };
+    let launch = Launch::default();
+    let variables = Variables::new(&settings, &launch, std::iter::empty());
+    let facts = Arc::new(Facts::new(&settings, &launch, &variables));
+    let observer = Arc::new(Observer::new(facts, "stream".to_owned(), Writer::quiet()));
+    let exchange = Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None);
+    let exchange = Arc::new(exchange);
+    exchange.release();
+    exchange
 }
 
 fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {

@@ -61,6 +61,11 @@ impl Variables {
         self.fixed.get(OsStr::new("TMPDIR")).map_or(Path::new("/tmp"), Path::new)
     }
 
+    /// One that is the same for every process.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.fixed.get(OsStr::new(name)).and_then(|value| value.to_str())
+    }
+
     /// A name for the log stream of one more execution environment.
     pub(crate) fn log_stream() -> String {
         let day = Timestamp::now().strftime("%Y/%m/%d");

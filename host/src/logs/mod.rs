@@ -1,0 +1,235 @@
+//! The log stream of an execution environment: what the function, its extensions and the platform have to say, in one order.
+//!
+//! It goes where [`Logs`] says, to the subscribers of the Telemetry API, and to callers who ask for the log's end.
+
+mod console;
+mod frame;
+pub(crate) mod read;
+mod tail;
+
+use std::{str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+pub(crate) use self::console::Console;
+use self::tail::Tail;
+use crate::{
+    Logs,
+    telemetry::{
+        Telemetry,
+        event::{Event, Written},
+        level::Level,
+    },
+};
+
+/// Whose record it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Ours: `START`, `END`, `REPORT` and their kin.
+    Platform,
+    /// The function's.
+    Function,
+    /// An extension's.
+    Extension,
+}
+
+/// One record of a log: a line, or all the lines of one that was written as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The name of the log stream: one for each execution environment.
+    pub stream: Arc<str>,
+    /// When it was written.
+    pub at: std::time::SystemTime,
+    /// Who wrote it.
+    pub source: Source,
+    /// Without a newline at its end.
+    pub text: Bytes,
+}
+
+/// `AWS_LAMBDA_LOG_FORMAT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// How a function's logs are written; the same for all of its environments.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    sink: Sink,
+    format: Format,
+    /// `AWS_LAMBDA_LOG_LEVEL`: the function's records below it are not kept, where the format is JSON.
+    application: Level,
+    /// The same for the platform's.
+    system: Level,
+}
+
+#[derive(Debug, Clone)]
+enum Sink {
+    Console(Console),
+    Traced(String),
+    Records(mpsc::Sender<Record>),
+    Quiet,
+}
+
+impl Writer {
+    /// With the function's own variables for the format and the level.
+    pub(crate) fn new<'a>(logs: &Logs, variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let sink = match logs {
+            Logs::Inherit => Sink::Console(Console::stdout()),
+            Logs::Traced(function) => Sink::Traced(function.clone()),
+            Logs::Records(records) => Sink::Records(records.clone()),
+            Logs::Quiet => Sink::Quiet,
+        };
+        let json =
+            variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format.eq_ignore_ascii_case("JSON"));
+        let level = |name| variable(name).and_then(|level| Level::from_str(level).ok());
+        Self {
+            sink,
+            format: if json { Format::Json } else { Format::Text },
+            application: level("AWS_LAMBDA_LOG_LEVEL").unwrap_or(Level::Info),
+            system: Level::Info,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn quiet() -> Self {
+        Self::new(&Logs::Quiet, |_| None)
+    }
+
+    /// Waits until what was written is out of our hands.
+    pub(crate) async fn flush(&self) {
+        if let Sink::Console(console) = &self.sink {
+            console.flush().await;
+        }
+    }
+}
+
+/// One environment's log stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    writer: Writer,
+    telemetry: Telemetry,
+    tail: Tail,
+}
+
+impl Stream {
+    pub(crate) fn new(name: &str, writer: Writer) -> Self {
+        let (telemetry, tail) = (Telemetry::new(), Tail::default());
+        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail }))
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.0.tail
+    }
+
+    /// Writes what the platform has to say. It never waits: it is called between a runtime's calls.
+    pub(crate) fn platform(&self, event: &Event<'_>) {
+        let (at, writer) = (Timestamp::now(), &self.0.writer);
+        self.0.telemetry.publish(at, event);
+        if !self.0.tail.wanted() && matches!(writer.sink, Sink::Traced(_) | Sink::Quiet) {
+            return;
+        }
+        match writer.format {
+            Format::Text => event.lines(at, |line| self.put_platform(at, line.to_string().into())),
+            // The report's status says it there.
+            Format::Json if matches!(event, Event::Fault(_)) => {}
+            Format::Json if event.level() >= writer.system => self.put_platform(at, event.json(at).into()),
+            Format::Json => {}
+        }
+    }
+
+    /// What [`platform`](Self::platform) would write of an event, a record a line.
+    pub(crate) fn rendered(&self, event: &Event<'_>) -> String {
+        let (at, mut text) = (Timestamp::now(), String::new());
+        match self.0.writer.format {
+            Format::Text => event.lines(at, |line| text += &format!("{line}\n")),
+            Format::Json => text = String::from_utf8_lossy(&event.json(at)).into_owned() + "\n",
+        }
+        text
+    }
+
+    fn put_platform(&self, at: Timestamp, text: Bytes) {
+        self.0.tail.push(&text);
+        match &self.0.writer.sink {
+            Sink::Console(console) => console.try_write(&text),
+            Sink::Records(records) => {
+                if records.try_send(self.record(Source::Platform, at, text)).is_err() {
+                    tracing::warn!(stream = %self.0.name, "a platform record is dropped: nobody takes them");
+                }
+            }
+            // Among our own log they would say what our log says already.
+            Sink::Traced(_) | Sink::Quiet => {}
+        }
+    }
+
+    /// Writes what the function or an extension wrote, and waits while whoever reads the log is behind.
+    pub(crate) async fn write(&self, source: Source, at: Timestamp, level: Option<Level>, text: Bytes) {
+        let writer = &self.0.writer;
+        let object = if writer.format == Format::Json { json_object(&text) } else { None };
+        self.publish(source, at, &text, object);
+        if writer.format == Format::Json {
+            let level = level.or_else(|| object.and_then(level_of));
+            if level.is_some_and(|level| level < writer.application) {
+                return;
+            }
+        }
+        self.0.tail.push(&text);
+        match &writer.sink {
+            Sink::Console(console) => console.write(&text).await,
+            Sink::Traced(function) => tracing::info!(function, "{}", String::from_utf8_lossy(&text)),
+            // Nobody takes them any more when the embedder is ending.
+            Sink::Records(records) => drop(records.send(self.record(source, at, text)).await),
+            Sink::Quiet => {}
+        }
+    }
+
+    fn publish(&self, source: Source, at: Timestamp, text: &[u8], object: Option<&RawValue>) {
+        if !self.0.telemetry.wanted() {
+            return;
+        }
+        let lossy = String::from_utf8_lossy(text);
+        let written = object.map_or(Written::Text(&lossy), Written::Object);
+        self.0.telemetry.publish(
+            at,
+            &match source {
+                Source::Extension => Event::ExtensionRecord(written),
+                _ => Event::FunctionRecord(written),
+            },
+        );
+    }
+
+    fn record(&self, source: Source, at: Timestamp, text: Bytes) -> Record {
+        Record { stream: Arc::clone(&self.0.name), at: at.into(), source, text }
+    }
+}
+
+/// The record, if it is a JSON object.
+fn json_object(text: &[u8]) -> Option<&RawValue> {
+    if text.first() != Some(&b'{') {
+        return None;
+    }
+    serde_json::from_slice(text).ok()
+}
+
+fn level_of(object: &RawValue) -> Option<Level> {
+    #[derive(Deserialize)]
+    struct Levelled<'a> {
+        #[serde(borrow)]
+        level: std::borrow::Cow<'a, str>,
+    }
+    let levelled: Levelled<'_> = serde_json::from_str(object.get()).ok()?;
+    levelled.level.parse().ok()
+}
