@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use klr_kafka::{Config, Security, Start};
 use uuid::Uuid;
 
 use super::mapping::{Mapping, Source};
 use super::node::{Fields, Node};
 use super::secret::{Access, AccessKind, SecretRef};
-use super::{Problem, Resources, Target, not_yet};
+use super::{Problem, Resources, Target, not_yet, start};
 
 /// What `--drain-timeout` is unless it is set.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
@@ -18,7 +17,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 pub(super) fn read(spec: &Fields, msk: bool, uuid: Uuid) -> Option<Source> {
     let bootstrap = if msk { msk_bootstrap(spec) } else { own_bootstrap(spec) };
     let topic = topic(spec);
-    let start = start(spec);
+    let start = start::read(spec).map(|start| match start {
+        start::Start::TrimHorizon => Start::TrimHorizon,
+        start::Start::Latest => Start::Latest,
+        start::Start::AtTimestamp(time) => Start::AtTimestamp(time),
+    });
     let group = group(spec, msk);
     let access = access(spec, msk);
     let arn = if msk { Some(spec.get("eventSourceArn")?.text()?.to_owned()) } else { None };
@@ -116,53 +119,6 @@ fn topic(spec: &Fields) -> Option<String> {
         return node.refuse("must be a topic's name: up to 249 letters, digits, ., - and _");
     }
     Some(topic.to_owned())
-}
-
-fn start(spec: &Fields) -> Option<Start> {
-    let time = spec.get("startingPositionTimestamp");
-    let Some(node) = spec.get("startingPosition") else {
-        spec.missing(
-            "startingPosition",
-            "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: Member must \
-             not be null. Use LATEST, AT_TIMESTAMP or TRIM_HORIZON",
-        );
-        return None;
-    };
-    let start = match node.text()? {
-        "TRIM_HORIZON" => Start::TrimHorizon,
-        "LATEST" => Start::Latest,
-        "AT_TIMESTAMP" => {
-            let Some(time) = time else {
-                spec.missing("startingPositionTimestamp", "is required with AT_TIMESTAMP");
-                return None;
-            };
-            return timestamp(&time).map(Start::AtTimestamp);
-        }
-        other => {
-            return node.refuse(format!(
-                "1 validation error detected: Value '{other}' at 'startingPosition' failed to satisfy constraint: \
-                 Member must satisfy enum value set: [LATEST, AT_TIMESTAMP, TRIM_HORIZON]"
-            ));
-        }
-    };
-    if let Some(time) = time {
-        time.wrong("is for startingPosition AT_TIMESTAMP only; remove it");
-    }
-    Some(start)
-}
-
-/// Seconds since 1970, or ISO 8601.
-fn timestamp(node: &Node) -> Option<Timestamp> {
-    let time = match node.number() {
-        // Milliseconds are what Kafka keeps; whole ones survive the way through a float.
-        Some(seconds) => Timestamp::from_millisecond((seconds * 1000.0).round() as i64).ok(),
-        None => node.text()?.parse().ok(),
-    };
-    match time {
-        None => node.refuse("must be seconds since 1970 or a time as 2026-01-01T00:00:00Z"),
-        Some(time) if time > Timestamp::now() => node.refuse("must not be in the future"),
-        time => time,
-    }
 }
 
 /// The group that was asked for, if any.

@@ -26,6 +26,7 @@ mod s3;
 mod secret;
 #[cfg(feature = "sqs")]
 mod sqs;
+mod start;
 mod target;
 
 use std::path::PathBuf;
