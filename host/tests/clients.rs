@@ -343,3 +343,33 @@ async fn a_stream_is_an_http_answer_of_its_own() {
         }
     }
 }
+
+/// A later layer hides an earlier one's module, and the wrapper named as if it were in `/opt` starts the client.
+#[tokio::test]
+async fn layers_and_a_wrapper_reach_the_function() {
+    let Some(client) = built::client(PYTHON.name) else { return };
+    let layers: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    for (number, layer) in layers.iter().enumerate() {
+        let modules = layer.path().join("python");
+        std::fs::create_dir(&modules).unwrap();
+        std::fs::write(modules.join("shared.py"), format!("number = {number}\n")).unwrap();
+        let wrapper = layer.path().join("wrap");
+        std::fs::write(&wrapper, format!("#!/bin/sh\nexport WRAPPED_BY={number}\nexec \"$@\"\n")).unwrap();
+        std::fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    // The client comes in a layer of its own, as it may.
+    let runtime = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&client, runtime.path().join("python")).unwrap();
+    let code = tempfile::tempdir().unwrap();
+    let handler =
+        "import os, shared\ndef handler(e, c):\n    return [shared.number, os.environ['WRAPPED_BY']]\n";
+    std::fs::write(code.path().join("mine.py"), handler).unwrap();
+    let settings = Settings {
+        handler: Some("mine.handler".into()),
+        layers: [&runtime, &layers[0], &layers[1]].map(|layer| layer.path().to_owned()).to_vec(),
+        environment: vec![("AWS_LAMBDA_EXEC_WRAPPER".into(), "/opt/wrap".into())],
+        ..PYTHON.settings(code.path())
+    };
+    let host = start(settings).await;
+    assert_eq!(json(invoke(&host, "{}").await).await, json!([1, "1"]));
+}
