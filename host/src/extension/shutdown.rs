@@ -27,6 +27,9 @@ const WITH_EXTERNAL: Duration = Duration::from_secs(2);
 /// The runtime's part of it.
 const RUNTIMES_PART: Duration = Duration::from_millis(600);
 
+/// What sending the rest of the telemetry may take of it.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// Why an environment ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -60,10 +63,10 @@ pub(crate) async fn end(
         return;
     }
     let deadline = begin + WITH_EXTERNAL;
+    // Before they are told, for many go at once: the last reports are those of what went wrong.
+    let _ = tokio::time::timeout(FLUSH, observer.log().telemetry().flush()).await;
     observer.extensions().tell(Event::Shutdown, &document(reason, deadline));
-    // What is still buffered for them is theirs to send on while they end.
-    let flush = tokio::time::timeout_at(deadline, observer.log().telemetry().flush());
-    let ((), _) = tokio::join!(extensions.end(observer, deadline), flush);
+    extensions.end(observer, deadline).await;
 }
 
 fn document(reason: Reason, deadline: Instant) -> Bytes {

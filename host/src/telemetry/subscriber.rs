@@ -96,7 +96,6 @@ impl Subscriber {
                     tracing::warn!(extension = self.name, %error, "telemetry was not delivered");
                     self.lock().buffer.lose(&batch);
                 }
-                self.sent();
                 continue;
             }
             let wait = async {
@@ -114,19 +113,20 @@ impl Subscriber {
 
     fn take(&self) -> (Option<Batch>, Option<Instant>) {
         let mut pending = self.lock();
-        let batch =
-            if pending.flush { pending.buffer.take_all() } else { pending.buffer.take(Instant::now()) };
-        pending.sending = batch.is_some();
-        if batch.is_none() && std::mem::take(&mut pending.flush) {
+        let Pending { buffer, flush, sending } = &mut *pending;
+        let batch = if *flush { buffer.take_all() } else { buffer.take(Instant::now()) };
+        *sending = batch.is_some();
+        if batch.is_some() {
+            // There is room now.
+            self.tell_dropped(buffer);
+        } else if std::mem::take(flush) {
             self.flushed.notify_waiters();
         }
-        (batch, pending.buffer.due())
+        (batch, buffer.due())
     }
 
-    fn sent(&self) {
-        let mut pending = self.lock();
-        pending.sending = false;
-        let Some(dropped) = pending.buffer.take_dropped() else { return };
+    fn tell_dropped(&self, buffer: &mut Buffer) {
+        let Some(dropped) = buffer.take_dropped() else { return };
         tracing::warn!(extension = self.name, records = dropped.records, "telemetry was dropped");
         if !self.wants(Category::Platform) {
             return;
@@ -137,7 +137,7 @@ impl Subscriber {
             dropped_bytes: dropped.bytes,
         });
         self.schema.render(Timestamp::now(), &told, |event| {
-            pending.buffer.push(event, Instant::now());
+            buffer.push(event, Instant::now());
         });
     }
 

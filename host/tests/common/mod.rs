@@ -22,9 +22,7 @@ pub const BOOTSTRAP: &str = include_str!("bootstrap.py");
 /// A code directory with this `bootstrap` in it.
 pub fn code(bootstrap: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bootstrap");
-    std::fs::write(&path, bootstrap).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    executable(&folder.path().join("bootstrap"), bootstrap);
     folder
 }
 
@@ -111,4 +109,62 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// The interpreter of a Python with awslambdaric. `None`, loudly, where it cannot be had; under `CI=true` a panic.
 pub fn python() -> Option<PathBuf> {
     Some(built::venv(&["awslambdaric"])?.join("bin/python"))
+}
+
+/// A layer of external extensions, all of them `extension.py`: their names, and what each is to do.
+pub struct Extensions {
+    layer: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Extensions {
+    /// One file a name.
+    pub fn new(extensions: &[(&str, Value)]) -> Self {
+        let layer = tempfile::tempdir().unwrap();
+        let folder = layer.path().join("extensions");
+        std::fs::create_dir(&folder).unwrap();
+        let seen = layer.path().join("seen").to_str().unwrap().to_owned();
+        let mut environment = vec![("EXTENSION_SEEN".to_owned(), seen)];
+        for (name, what) in extensions {
+            executable(&folder.join(name), include_str!("extension.py"));
+            environment.push((format!("EXTENSION_{}", name.to_uppercase()), what.to_string()));
+        }
+        Self { layer, environment }
+    }
+
+    /// A function beside them.
+    pub fn beside(&self, settings: Settings) -> Settings {
+        let layers = vec![self.layer.path().to_owned()];
+        let environment = [settings.environment, self.environment.clone()].concat();
+        Settings { layers, environment, ..settings }
+    }
+
+    /// Where one is.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.layer.path().join("extensions").join(name)
+    }
+
+    /// What they saw so far.
+    pub fn seen(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.layer.path().join("seen")).unwrap_or_default();
+        // The last line may be half written.
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// What they saw of one kind.
+    pub fn saw(&self, what: &str) -> Vec<Value> {
+        self.seen().into_iter().filter(|seen| seen["what"] == what).collect()
+    }
+
+    /// The telemetry they got, event by event.
+    pub fn telemetry(&self) -> Vec<Value> {
+        let batches = self.saw("telemetry").into_iter();
+        batches.flat_map(|batch| batch["events"].as_array().cloned().unwrap_or_default()).collect()
+    }
+}
+
+/// Writes a program.
+pub fn executable(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
