@@ -17,7 +17,6 @@ if [ "${1:-build}" = test ]; then
   want javac default-jdk-headless     # Kafka and ElasticMQ, and the function in Java
   want mvn maven                     # fetches them
   # What the runtime clients of the other languages are built with; Node's is C++.
-  want go golang
   want node nodejs
   want npm npm
   want g++ g++

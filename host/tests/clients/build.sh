@@ -20,6 +20,15 @@ build_python() {
 build_modules() { cp "$SOURCE"/package*.json "$1" && (cd "$1" && npm ci --silent --no-audit --no-fund); }
 build_node() { copy "$1" && ln -s "$MODULES/node_modules" "$1/node_modules"; }
 
+# Debian's Go is older than the client asks for, and before 1.21 cannot fetch a newer one itself. The module proxy has it.
+GO=1.26.0
+build_toolchain() {
+  local arch=amd64; [ "$(uname -m)" = aarch64 ] && arch=arm64
+  local name=toolchain@v0.0.1-go$GO.linux-$arch
+  curl -fsSL -o "$1/go.zip" "https://proxy.golang.org/golang.org/toolchain/@v/${name#*@}.zip" &&
+    python3 -m zipfile -e "$1/go.zip" "$1" && rm "$1/go.zip" &&
+    mv "$1/golang.org/$name"/* "$1" && chmod -R +x "$1/bin" "$1/pkg/tool"
+}
 build_go() { copy "$1" && (cd "$1" && CGO_ENABLED=0 go build -tags lambda.norpc -o bootstrap .); }
 
 build_rust() {
@@ -47,7 +56,13 @@ case $NAME in
     TOOLS=$(node --version)
     MODULES=$CACHE/clients/node-modules-$(named <"$SOURCE/package-lock.json")
     once "$MODULES" build_modules ;;
-  go) need go; TOOLS= ;;
+  go)
+    if ! go version 2>/dev/null | grep -qE 'go1\.(2[1-9]|[3-9])'; then
+      need curl python3
+      once "$CACHE/go-$GO" build_toolchain
+      PATH=$CACHE/go-$GO/bin:$PATH
+    fi
+    TOOLS= ;;
   rust) need cargo; TOOLS= ;;
   java) need javac mvn; TOOLS= ;;
   shell) need curl; TOOLS= ;;
