@@ -67,6 +67,8 @@ impl Wiring {
             directory: function.code.as_ref().map(PathBuf::from),
             timeout: function.timeout,
             memory_mb: function.memory_size,
+            concurrency: function.concurrency,
+            layers: function.layers.clone(),
             environment: function.environment.clone(),
             logs: klr_host::Logs::Traced(function.name.clone()),
             ..klr_host::Settings::default()

@@ -8,6 +8,9 @@ use super::not_yet;
 use super::problem::Place;
 use super::resource::Meta;
 
+/// Processes a function may have where the file does not say. AWS has no such limit; a laptop has.
+const CONCURRENCY: usize = 10;
+
 /// A function, valid by construction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
@@ -29,6 +32,10 @@ pub struct Function {
     pub timeout: Duration,
     /// MB; told to the function.
     pub memory_size: u32,
+    /// How many processes of it there may be; they are started as they are needed.
+    pub concurrency: usize,
+    /// Directories that stand for unpacked layers, in order.
+    pub layers: Vec<PathBuf>,
     /// Its own variables.
     pub environment: Vec<(String, String)>,
 }
@@ -60,9 +67,6 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Function> {
             node.wrong(not_yet::cannot(&format!("honour {field}"), "remove it"));
         }
     }
-    if let Some(node) = spec.get("concurrency").filter(|node| node.whole(1..=1000).is_some_and(|n| n > 1)) {
-        not_yet::concurrency(&node);
-    }
     let word = |name| spec.get(name).and_then(|node: Node| node.word()).map(str::to_owned);
     let seconds = spec.get("timeout").and_then(|node| node.whole(1..=900)).unwrap_or(3);
     let memory = spec.get("memorySize").and_then(|node| node.whole(128..=10_240)).unwrap_or(128);
@@ -76,6 +80,8 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Function> {
         code: code(&spec),
         timeout: Duration::from_secs(seconds.unsigned_abs()),
         memory_size: u32::try_from(memory).unwrap_or(128),
+        concurrency: spec.get("concurrency").and_then(|node| node.size(1..=1000)).unwrap_or(CONCURRENCY),
+        layers: layers(&spec),
         environment: environment(&spec),
     };
     if spec.get("command").is_none() {
@@ -93,11 +99,11 @@ fn runtime(spec: &Fields) {
         );
     };
     let Some(text) = node.text() else { return };
-    let python = text.starts_with("python3.");
-    if python && spec.get("handler").is_none() {
-        spec.missing("handler", "is required with a Python runtime, as app.handler");
+    let managed = ["python3.", "nodejs", "java"].iter().any(|family| text.starts_with(family));
+    if managed && spec.get("handler").is_none() {
+        spec.missing("handler", "is required with a managed runtime, as app.handler");
     }
-    if !python && !text.starts_with("provided") {
+    if !managed && !text.starts_with("provided") && !text.starts_with("go1.") {
         node.wrong(not_yet::cannot("find this runtime's client", "name it as command"));
     }
 }
@@ -121,6 +127,19 @@ fn code(spec: &Fields) -> Option<PathBuf> {
     let path =
         if node.is_text() { node.word()? } else { node.fields(&["path"])?.required("path")?.word()? };
     Some(node.document().directory.join(path))
+}
+
+/// On AWS a layer is an ARN; here it is where it was unpacked.
+fn layers(spec: &Fields) -> Vec<PathBuf> {
+    let items = spec.get("layers").and_then(|node| node.items()).unwrap_or_default();
+    let layer = |node: &Node| {
+        let text = node.text()?;
+        if text.starts_with("arn:") {
+            return node.refuse(not_yet::cannot("fetch a layer", "name the directory it is unpacked in"));
+        }
+        Some(node.document().directory.join(text))
+    };
+    items.iter().filter_map(layer).collect()
 }
 
 fn environment(spec: &Fields) -> Vec<(String, String)> {

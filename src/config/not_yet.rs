@@ -22,8 +22,7 @@ pub(super) const ACCESS: [&str; 7] = [
 ];
 
 /// Settings of a `Function` on AWS.
-pub(super) const FUNCTION: [&str; 10] = [
-    "layers",
+pub(super) const FUNCTION: [&str; 9] = [
     "destinationConfig",
     "deadLetterConfig",
     "ephemeralStorage",
@@ -76,8 +75,4 @@ pub(super) fn sink_ref(sink: &Fields) -> bool {
 
 pub(super) fn completed<T>(mode: &Node) -> Option<T> {
     mode.refuse(cannot("wait for a completion through a Broker", "use replied or accepted"))
-}
-
-pub(super) fn concurrency(concurrency: &Node) {
-    concurrency.wrong(cannot("run several processes of a function", "use 1, or leave it out"));
 }
