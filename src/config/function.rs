@@ -99,7 +99,7 @@ fn runtime(spec: &Fields) {
         );
     };
     let Some(text) = node.text() else { return };
-    let managed = ["python3.", "nodejs", "java"].iter().any(|family| text.starts_with(family));
+    let managed = ["python3.", "nodejs", "java", "ruby"].iter().any(|family| text.starts_with(family));
     if managed && spec.get("handler").is_none() {
         spec.missing("handler", "is required with a managed runtime, as app.handler");
     }
