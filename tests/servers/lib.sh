@@ -48,6 +48,14 @@ POM
     -DincludeScope=runtime -DoutputDirectory="$dir")
 }
 
+# node_modules DIR PACKAGE…: the packages, in DIR/node_modules.
+node_modules() {
+  local dir=$1
+  shift
+  need npm
+  (cd "$dir" && echo '{}' >package.json && npm install --silent --no-audit --no-fund "$@")
+}
+
 # Readiness by port alone would talk to whoever holds it already.
 free() {
   local port

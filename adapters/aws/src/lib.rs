@@ -1,4 +1,5 @@
-//! What every AWS adapter needs: who we are, where to call, how often to try, what an answer means.
+//! What every AWS adapter needs: who we are, where to call, how often to try, what an answer means; and [`shards`], how a
+//! stream of shards is read, whichever service it is of.
 //!
 //! Credentials, regions and endpoints come from where the AWS command line takes them. One thing is added: a client that
 //! is pointed at another endpoint and finds no credentials gets made-up ones, because an emulator on a laptop has no
@@ -7,7 +8,9 @@
 mod arn;
 mod config;
 mod error;
+pub mod event;
 mod secret;
+pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
 pub use config::{config, elsewhere};

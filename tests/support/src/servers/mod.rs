@@ -2,11 +2,14 @@
 
 mod kafka;
 mod process;
+mod server;
 mod sqs;
+mod streams;
 
 pub use kafka::{Kafka, Options};
 pub(crate) use process::free_ports;
 pub use sqs::{ElasticMq, Moto};
+pub use streams::{DynamoDbLocal, KinesisMock, LocalStack};
 
 /// Says loudly that a test cannot run here; under `CI=true` panics instead.
 pub fn unavailable(what: &str, why: &str) {

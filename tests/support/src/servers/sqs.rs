@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
-
-use super::process::{End, Process, free_ports};
+use super::server::Server;
 
 /// ElasticMQ, without queues; account 000000000000, any keys. It forgets everything when stopped.
 #[derive(Debug)]
@@ -23,16 +21,6 @@ pub struct Moto {
     server: Server,
 }
 
-#[derive(Debug)]
-struct Server {
-    name: &'static str,
-    port: u16,
-    env: HashMap<String, String>,
-    // Before the directory, so that it is gone when the directory goes.
-    process: Option<Process>,
-    dir: TempDir,
-}
-
 impl ElasticMq {
     /// One for this test alone. `None`: no Java here.
     pub fn start() -> Option<Self> {
@@ -41,7 +29,8 @@ impl ElasticMq {
 
     /// One with this much Java heap (it keeps all messages there).
     pub fn start_with_heap(heap: &str) -> Option<Self> {
-        let server = Server::start("elasticmq", HashMap::from([("EMQ_HEAP".to_owned(), heap.to_owned())]))?;
+        let server =
+            Server::start::<1>("elasticmq", HashMap::from([("EMQ_HEAP".to_owned(), heap.to_owned())]))?;
         Some(Self { endpoint: server.endpoint(), server })
     }
 
@@ -65,7 +54,7 @@ impl ElasticMq {
 impl Moto {
     /// One for this test alone. `None`: no Python here.
     pub fn start() -> Option<Self> {
-        let server = Server::start("moto", HashMap::new())?;
+        let server = Server::start::<1>("moto", HashMap::new())?;
         Some(Self { endpoint: server.endpoint(), server })
     }
 
@@ -83,30 +72,5 @@ impl Moto {
     /// Starts it again on the same port, empty.
     pub fn start_again(&mut self) {
         self.server.start_again();
-    }
-}
-
-impl Server {
-    fn start(name: &'static str, env: HashMap<String, String>) -> Option<Self> {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let [port] = free_ports();
-        let process = Some(Process::start(name, dir.path(), &[port], &env)?);
-        Some(Self { name, port, env, process, dir })
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.end(End::Kill);
-        }
-    }
-
-    fn start_again(&mut self) {
-        self.stop();
-        let process = Process::start(self.name, self.dir.path(), &[self.port], &self.env);
-        self.process = Some(process.expect("it has started on this machine before"));
     }
 }
