@@ -84,6 +84,7 @@ impl Client {
             directory: Some(code.to_owned()),
             timeout: Duration::from_secs(60),
             cloudevent_context: true,
+            logs: klr_host::Logs::Quiet,
             ..Settings::default()
         }
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use klr_host::{Host, Settings};
+use klr_host::{Host, Logs, Settings};
 use reqwest::Response;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,6 +32,7 @@ pub fn provided(code: &TempDir) -> Settings {
         runtime: Some("provided.al2023".into()),
         directory: Some(code.path().to_owned()),
         timeout: Duration::from_secs(30),
+        logs: Logs::Quiet,
         ..Settings::default()
     }
 }
