@@ -9,9 +9,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+#[cfg(any(feature = "sqs", feature = "kinesis", feature = "dynamodb"))]
+mod calls;
 pub mod client;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kinesis")]
+pub mod kinesis;
 pub mod klr;
 pub mod python;
 pub mod random;

@@ -1,8 +1,6 @@
 //! The other side of an SQS mapping: queues, filled and looked into behind the bridge's back.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use aws_sdk_sqs::Client;
@@ -11,8 +9,8 @@ use aws_sdk_sqs::types::{
     Message, MessageSystemAttributeName, QueueAttributeName as Attribute, SendMessageBatchRequestEntry,
 };
 use serde_json::Value;
-use tokio::runtime::Runtime;
 
+use crate::calls::{done, ending};
 use crate::sink::Request;
 
 /// SQS: entries in one batch call.
@@ -70,7 +68,7 @@ impl Queue {
         for (attribute, value) in more {
             call = call.attributes(attribute.clone(), *value);
         }
-        let url = wait(call.send()).queue_url.expect("a created queue has a URL");
+        let url = done(call.send()).queue_url.expect("a created queue has a URL");
         Self { client, endpoint: endpoint.to_owned(), url, name: name.to_owned() }
     }
 
@@ -84,7 +82,7 @@ impl Queue {
         let arn = dead.attribute(Attribute::QueueArn);
         let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{maximum_receives}}}"#);
         let call = self.client.set_queue_attributes().queue_url(&self.url);
-        wait(call.attributes(Attribute::RedrivePolicy, policy).send());
+        done(call.attributes(Attribute::RedrivePolicy, policy).send());
         dead
     }
 
@@ -143,14 +141,14 @@ impl Queue {
                 .set_message_deduplication_id(group.map(|_| ending()));
             call = call.entries(entry.build().expect("id and body are set"));
         }
-        let answer = wait(call.send());
+        let answer = done(call.send());
         assert!(answer.failed.is_empty(), "not sent to {}: {:?}", self.name, answer.failed);
     }
 
     /// What it holds now. (An approximation on AWS; exact on emulators.)
     pub fn counts(&self) -> Counts {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
-        let answer = wait(call.attribute_names(Attribute::All).send());
+        let answer = done(call.attribute_names(Attribute::All).send());
         let count = |name: Attribute| {
             answer.attributes().and_then(|all| all.get(&name)?.parse().ok()).expect("a queue counts messages")
         };
@@ -162,7 +160,7 @@ impl Queue {
 
     fn attribute(&self, name: Attribute) -> String {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
-        let answer = wait(call.attribute_names(name.clone()).send());
+        let answer = done(call.attribute_names(name.clone()).send());
         answer.attributes().and_then(|all| all.get(&name).cloned()).expect("the attribute was asked for")
     }
 
@@ -172,7 +170,7 @@ impl Queue {
         let call = call
             .message_system_attribute_names(MessageSystemAttributeName::All)
             .message_attribute_names("All");
-        wait(call.send()).messages.unwrap_or_default()
+        done(call.send()).messages.unwrap_or_default()
     }
 
     /// The bodies of all that is visible, in order of receipt. They are hidden afterwards.
@@ -208,12 +206,6 @@ pub fn failures<'a>(records: impl IntoIterator<Item = &'a Value>) -> String {
     serde_json::json!({"batchItemFailures": entries.collect::<Vec<_>>()}).to_string()
 }
 
-/// Different in every call of every process.
-fn ending() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
 fn client(endpoint: &str) -> Client {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -221,11 +213,4 @@ fn client(endpoint: &str) -> Client {
         .credentials_provider(Credentials::new("test", "test", None, None, "for an emulator"))
         .endpoint_url(endpoint);
     Client::from_conf(config.build())
-}
-
-/// Blocks on a call that has to succeed. One runtime for all: the SDK's connections belong to it.
-fn wait<T, E: std::fmt::Debug>(call: impl Future<Output = Result<T, E>>) -> T {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    let runtime = RUNTIME.get_or_init(|| Runtime::new().expect("a runtime can be made"));
-    runtime.block_on(call).unwrap_or_else(|error| panic!("SQS did not do as it was told: {error:?}"))
 }
