@@ -9,6 +9,7 @@
 #![cfg_attr(not(all(feature = "sqs", feature = "kafka", feature = "s3")), allow(dead_code, unused_imports))]
 
 mod conflict;
+pub mod destination;
 mod document;
 mod function;
 #[cfg(feature = "kafka")]
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 
 pub use function::Function;
 pub use mapping::{Mapping, Source};
+pub use name::function_arn;
 pub use notification::{Notification, Receive};
 pub use problem::{Failure, Place, Problem};
 #[cfg(feature = "kafka")]

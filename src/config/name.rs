@@ -56,6 +56,21 @@ pub(super) fn qualified(written: &str) -> &str {
     written.rsplit_once("function:").map_or(written, |(_, tail)| tail)
 }
 
+/// The ARN of a function however it was written, with its version or alias. What it does not say itself (partition, region,
+/// account) it shares with the event source; failing that the region is `region`, and the account the host's.
+pub fn function_arn(written: &str, event_source: Option<&str>, region: &str) -> String {
+    if written.starts_with("arn:") {
+        return written.to_owned();
+    }
+    let source: Vec<&str> = event_source.unwrap_or_default().splitn(6, ':').collect();
+    let (partition, region, account) = match source[..] {
+        [_, partition, _, region, account, _] => (partition, region, account),
+        _ => ("aws", region, "123456789012"),
+    };
+    let account = written.split_once(":function:").map_or(account, |(account, _)| account);
+    format!("arn:{partition}:lambda:{region}:{account}:function:{}", qualified(written))
+}
+
 /// What Kubernetes takes for a name, which may stand in a path too.
 pub(super) fn is_resource_name(text: &str) -> bool {
     let label = |part: &str| {
@@ -89,6 +104,21 @@ mod tests {
             ["", "a b", "a:", "a:b:c", "a/b", "12:function:a", "arn:aws:sqs:us-east-1:123456789012:a", &long]
         {
             assert_eq!(function(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_functions_arn_is_where_its_source_is_unless_it_says_otherwise() {
+        let stream = Some("arn:aws-cn:kinesis:cn-north-1:210987654321:stream/s");
+        for (written, source, arn) in [
+            ("f", stream, "arn:aws-cn:lambda:cn-north-1:210987654321:function:f"),
+            ("f:prod", stream, "arn:aws-cn:lambda:cn-north-1:210987654321:function:f:prod"),
+            ("function:f:$LATEST", stream, "arn:aws-cn:lambda:cn-north-1:210987654321:function:f:$LATEST"),
+            ("111122223333:function:f", stream, "arn:aws-cn:lambda:cn-north-1:111122223333:function:f"),
+            ("f", None, "arn:aws:lambda:eu-west-1:123456789012:function:f"),
+            ("arn:aws:lambda:us-east-1:1:function:f:7", stream, "arn:aws:lambda:us-east-1:1:function:f:7"),
+        ] {
+            assert_eq!(function_arn(written, source, "eu-west-1"), arn);
         }
     }
 

@@ -75,12 +75,16 @@ impl Envelope {
 
     /// What all batches share, of the event, as headers.
     pub fn headers(self) -> Result<Headers, Error> {
+        let fixed = self.fixed()?;
+        Ok(Headers { envelope: self, fixed })
+    }
+
+    pub(super) fn fixed(&self) -> Result<HeaderMap, Error> {
         let mut template = self.template().id("");
         for (name, value) in &self.overrides {
             template = template.extension(name, value.as_str());
         }
-        let fixed = klr_host::cloudevent::binary_headers(&template.build()?)?;
-        Ok(Headers { envelope: self, fixed })
+        Ok(klr_host::cloudevent::binary_headers(&template.build()?)?)
     }
 
     /// What is the same in every batch's event, less the overrides.
@@ -96,7 +100,7 @@ impl Envelope {
     }
 
     fn stamp(&self, batch: &[Record]) -> Stamp {
-        let digest = self.digest(batch);
+        let digest = digest(self.mapping, batch);
         let id = hex(&digest[..16]);
         let (parent, state) = match one_trace(batch) {
             Some(trace) => (trace.parent.clone(), trace.state.clone()),
@@ -108,26 +112,6 @@ impl Envelope {
         let partition = partition.map(|partition| format!("{}-{partition}", self.subject));
         let precision = if newest.subsec_nanosecond() == 0 { 0 } else { 3 };
         Stamp { id, time: format!("{newest:.precision$}"), parent, state, partition }
-    }
-
-    /// A hash of mapping and record identifiers. Receipts and epochs are left out: they change with every delivery.
-    fn digest(&self, batch: &[Record]) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(self.mapping.unwrap_or_default());
-        for record in batch {
-            match &record.place {
-                Place::Item { id, .. } => hash.update(id),
-                Place::At { partition, position, .. } => {
-                    hash.update(partition.index.to_be_bytes());
-                    match position {
-                        Position::Offset(offset) => hash.update(offset.to_be_bytes()),
-                        Position::Opaque(bytes) => hash.update(bytes),
-                    }
-                }
-            }
-            hash.update([0]);
-        }
-        hash.finalize().into()
     }
 }
 
@@ -176,6 +160,31 @@ impl Headers {
 
 fn printable(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("hex, times and percent-encoded text are printable ASCII")
+}
+
+/// A hash of mapping and record identifiers. Receipts and epochs are left out: they change with every delivery.
+fn digest(mapping: Option<Uuid>, batch: &[Record]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(mapping.unwrap_or_default());
+    for record in batch {
+        match &record.place {
+            Place::Item { id, .. } => hash.update(id),
+            Place::At { partition, position, .. } => {
+                hash.update(partition.index.to_be_bytes());
+                match position {
+                    Position::Offset(offset) => hash.update(offset.to_be_bytes()),
+                    Position::Opaque(bytes) => hash.update(bytes),
+                }
+            }
+        }
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+/// The id of a batch's event, as a UUID: a request id, where one is wanted.
+pub(super) fn request_id(mapping: Uuid, batch: &[Record]) -> Uuid {
+    Uuid::from_slice(&digest(Some(mapping), batch)[..16]).expect("sixteen bytes are a UUID")
 }
 
 /// The trace all records are part of.

@@ -3,8 +3,13 @@
 //!
 //! [`outcome`] says what an answer means, [`reply`] reads a partial batch response, [`cloudevent`] names the batch,
 //! [`tumbling`] adds what a window says, [`sink`] sends it over HTTP. All but the last are pure.
+//!
+//! What is given up goes another way: [`failure`] writes the record of it and sees it to the on-failure destination, which may
+//! be a queue, a topic, a bucket (adapters have those), or any sink of CloudEvents ([`destination`]).
 
 pub mod cloudevent;
+pub mod destination;
+pub mod failure;
 pub mod outcome;
 pub mod reply;
 pub mod sink;

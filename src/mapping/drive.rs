@@ -15,12 +15,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Destination, Ending, Means, Settings, Status,
+    Ending, Means, Settings, Status,
     buffer::Usage,
     log::{Action, Input, Log, Now},
     next::{Judged, backoff},
 };
-use crate::deliver::Invoker;
+use crate::deliver::{Invoker, failure::Delivery};
 use errand::{Answer, Errand};
 
 /// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
@@ -38,7 +38,7 @@ struct Drive {
     source: Arc<dyn Source>,
     shape: Arc<dyn Shape>,
     invoker: Arc<dyn Invoker>,
-    destination: Option<Arc<dyn Destination>>,
+    destination: Option<Arc<Delivery>>,
     status: Arc<Status>,
     usage: Usage,
     log: Log,

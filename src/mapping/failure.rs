@@ -1,9 +1,8 @@
-//! Records that are given up, and where they go.
+//! Records that are given up. [`deliver::failure`](crate::deliver::failure) says of them what AWS says, and to whom.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use klr_contract::{Error, Record};
+use klr_contract::Record;
 
 use super::next::{GivenUp, Tries};
 
@@ -16,12 +15,4 @@ pub struct Failure {
     pub why: GivenUp,
     /// What was tried.
     pub tries: Tries,
-}
-
-/// An on-failure destination.
-#[async_trait]
-pub trait Destination: Send + Sync {
-    /// Sends the failure record of what is given up; `partition` is what its source calls the partition of the first record.
-    /// `Ok` means that the destination has it.
-    async fn send(&self, failure: &Failure, partition: &str) -> Result<(), Error>;
 }

@@ -23,8 +23,8 @@ use std::{sync::Arc, time::Duration};
 use klr_contract::{Shape, Source};
 use tokio_util::sync::CancellationToken;
 
-use crate::deliver::Invoker;
-pub use failure::Destination;
+use crate::deliver::{Invoker, failure::Delivery};
+pub use failure::Failure;
 pub use next::Policy;
 pub use status::{Ending, Status};
 
@@ -101,7 +101,7 @@ pub struct Means {
     /// Where batches go.
     pub invoker: Arc<dyn Invoker>,
     /// Where a log's records go that are given up.
-    pub destination: Option<Arc<dyn Destination>>,
+    pub destination: Option<Arc<Delivery>>,
     /// What it says of itself.
     pub status: Arc<Status>,
     /// The bytes it may hold.

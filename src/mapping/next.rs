@@ -85,14 +85,13 @@ pub fn judge(policy: &Policy, outcome: Outcome, batch: &[Record], shape: &dyn Sh
 /// What has happened to a piece so far. Kept in memory only: a restart begins anew, as AWS's pollers do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tries {
-    /// Function errors, what `MaximumRetryAttempts` counts. AWS: starts afresh when a partial response makes progress.
+    /// Function errors, what `MaximumRetryAttempts` counts, and `approximateInvokeCount` in a failure record. AWS: starts afresh
+    /// when a partial response makes progress.
     pub attempts: u32,
     /// Answers in a row that were no success: what the back-off grows with.
     pub streak: u32,
     /// The last answer was a lost connection.
     pub broken: bool,
-    /// Invocations. AWS: `approximateInvokeCount` of a failure record.
-    pub invocations: u32,
     /// The last failure was a partial response, not a function error.
     pub reported: bool,
 }

@@ -6,6 +6,7 @@
 //! secrets and should need none.
 
 mod arn;
+mod batch_info;
 mod config;
 mod error;
 pub mod event;
@@ -13,6 +14,7 @@ mod secret;
 pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
+pub use batch_info::BatchInfo;
 pub use config::{config, elsewhere};
 pub use error::{NO_QUEUE, failure, lost};
 pub use secret::{secret, secret_at};

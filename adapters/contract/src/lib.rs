@@ -13,9 +13,13 @@
 //! A [`Shape`] is the pure half of an adapter: it joins fragments to an event and says which record an identifier in a
 //! partial batch response names.
 //!
+//! A [`Destination`] takes the records of what was given up; a [`BatchInfo`] says in them which records of a log they are
+//! about.
+//!
 //! Invariants every adapter keeps: a record is handed over at most once per receipt (queue) or per epoch (log); within a
 //! partition records come in order; nothing is settled that the engine did not ask to be settled.
 
+mod destination;
 mod error;
 mod log;
 mod queue;
@@ -29,6 +33,7 @@ pub mod conformance;
 #[cfg(feature = "conformance")]
 pub mod memory;
 
+pub use destination::{BatchInfo, Destination, FailureRecord};
 pub use error::{Error, Kind};
 pub use log::{Arrival, Log};
 pub use queue::{Queue, Refused};

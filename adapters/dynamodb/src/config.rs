@@ -1,6 +1,6 @@
 //! What a mapping says about its stream.
 
-use klr_aws::Arn;
+use klr_aws::{Arn, BatchInfo};
 use klr_aws::shards::OnLostPosition;
 
 /// A table's stream to read. Valid by construction: the root's `config` checks what a user wrote.
@@ -51,6 +51,11 @@ impl Config {
             on_lost_position: OnLostPosition::default(),
             once: false,
         })
+    }
+
+    /// What failure records say of its batches.
+    pub fn batch_info(&self) -> BatchInfo {
+        BatchInfo::dynamodb(self.arn.to_string())
     }
 
     /// The table's name.

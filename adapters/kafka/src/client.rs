@@ -43,6 +43,26 @@ pub(crate) fn options(config: &Config) -> ClientConfig {
     client
 }
 
+/// The options of a producer on the same cluster, for what is given up.
+pub(crate) fn producer(config: &Config) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", config.bootstrap.join(","))
+        .set("client.id", "klr-bridge")
+        // A message is sent when all replicas in sync have it.
+        .set("acks", "all")
+        // An outage is reported within this; the engine sends again.
+        .set("message.timeout.ms", "30000")
+        // The largest is refused by the broker, which looks at it compressed, and not here.
+        .set("message.max.bytes", "20971520")
+        .set("queue.buffering.max.kbytes", "65536")
+        // Base64 is a quarter air. Every consumer reads gzip.
+        .set("compression.type", "gzip")
+        .set("reconnect.backoff.max.ms", "2000");
+    secure(&mut client, &config.security);
+    client
+}
+
 /// Everything about the connection; PEM stays in memory.
 fn secure(client: &mut ClientConfig, security: &Security) {
     let protocol = match (&security.tls, &security.sasl) {

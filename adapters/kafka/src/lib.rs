@@ -12,11 +12,16 @@
 //! What it keeps: an offset is committed only after the engine said so; a starting position is committed before the first
 //! record is handed over; after `Losing` or `Lost` nothing of that epoch is handed over or committed.
 //!
+//! Another topic of the same cluster is where a mapping may send what it gives up: [`Destination`], with [`BatchInfo`] for
+//! what failure records say, wherever they go.
+//!
 //! Isolation is librdkafka's default, `read_committed`: records of aborted transactions are not delivered and those of an
 //! open one wait for its end. (AWS does not say; what was rolled back should not reach a function.)
 
+mod batch_info;
 mod client;
 mod config;
+mod destination;
 mod embedded;
 mod error;
 mod inbox;
@@ -30,7 +35,9 @@ mod source;
 mod start;
 mod thread;
 
+pub use batch_info::BatchInfo;
 pub use config::*;
+pub use destination::Destination;
 pub use embedded::{Embedded, EmbeddedError};
 pub use native::{Header, Message, Native, TimestampType};
 pub use shape::Shape;

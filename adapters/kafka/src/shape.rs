@@ -4,6 +4,7 @@ use base64_simd::STANDARD;
 use bytes::{BufMut, Bytes};
 use jiff::Timestamp;
 use klr_contract::{Partition, Place, Position, Record, Trace};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{Config, Header, Native, TimestampType};
@@ -149,6 +150,28 @@ fn lists(batch: &[Record]) -> (Vec<List<'_>>, Vec<usize>) {
         of_each.push(last);
     }
     (lists, of_each)
+}
+
+/// The lists of a batch by their names, `t-0`, with the numbers of their first and last record.
+pub(crate) fn lists_by_name(batch: &[Record]) -> Vec<(String, usize, usize)> {
+    let (lists, list_of_each) = lists(batch);
+    let named = |(number, list)| {
+        let first = list_of_each.iter().position(|of| *of == number)?;
+        let last = list_of_each.iter().rposition(|of| *of == number)?;
+        let mut quoted = Vec::new();
+        name(list, &mut quoted);
+        Some((serde_json::from_slice(&quoted).ok()?, first, last))
+    };
+    lists.iter().enumerate().filter_map(named).collect()
+}
+
+/// The key in a fragment, in base64 as it stands there.
+pub(crate) fn key(record: &Record) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Keyed<'a> {
+        key: Option<&'a str>,
+    }
+    serde_json::from_slice::<Keyed<'_>>(fragment(record)).ok()?.key
 }
 
 fn fragment(record: &Record) -> &[u8] {

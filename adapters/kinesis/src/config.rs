@@ -1,6 +1,6 @@
 //! What a mapping says about its stream.
 
-use klr_aws::Arn;
+use klr_aws::{Arn, BatchInfo};
 use klr_aws::shards::{OnLostPosition, Start};
 
 /// A data stream to read. Valid by construction: the root's `config` checks what a user wrote.
@@ -59,6 +59,11 @@ impl Config {
     /// The stream's ARN, without a consumer.
     pub fn stream_arn(&self) -> String {
         Arn { resource: format!("stream/{}", self.stream()), ..self.arn.clone() }.to_string()
+    }
+
+    /// What failure records say of its batches: the stream's ARN, even where a consumer reads it.
+    pub fn batch_info(&self) -> BatchInfo {
+        BatchInfo::kinesis(self.stream_arn())
     }
 
     /// Whether the mapping names a consumer: enhanced fan-out.

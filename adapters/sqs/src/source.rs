@@ -41,8 +41,8 @@ const FIRST_REPEAT: Duration = Duration::from_millis(200);
 /// error of that call, and not of the start.
 #[derive(Debug)]
 pub struct Queue {
-    client: Client,
-    config: Config,
+    pub(crate) client: Client,
+    pub(crate) config: Config,
     /// Whether we talk to some other server than AWS.
     elsewhere: bool,
     url: OnceCell<String>,
@@ -109,7 +109,7 @@ impl Queue {
 
     /// The queue's URL. Only its path means anything: the SDK sends to the client's endpoint, whatever host stands here,
     /// which is as well, for emulators put one there that does not resolve.
-    async fn url(&self) -> Result<&str, Error> {
+    pub(crate) async fn url(&self) -> Result<&str, Error> {
         self.url.get_or_try_init(|| self.find()).await.map(String::as_str)
     }
 

@@ -2,16 +2,20 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
-use klr_contract::{Record, memory::log::Topic};
+use bytes::Bytes;
+use klr_contract::{BatchInfo, FailureRecord, Record, memory::log::Topic};
 
 use super::*;
 use crate::{
-    deliver::{Outcome, Window},
-    mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer},
+    deliver::{
+        Outcome, Window,
+        failure::{Form, Template},
+    },
+    mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer, next::OnFailure},
     metrics::Metrics,
 };
 
@@ -28,6 +32,48 @@ impl Invoker for Function {
     async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, _: Duration) -> Outcome {
         *self.calls.lock().unwrap() += 1;
         (self.script)(batch)
+    }
+}
+
+/// A destination that is down at first.
+struct Destination {
+    refusals: AtomicUsize,
+    taken: Mutex<Vec<String>>,
+}
+
+impl Destination {
+    fn refusing(times: usize) -> Arc<Self> {
+        Arc::new(Self { refusals: AtomicUsize::new(times), taken: Mutex::default() })
+    }
+
+    fn taken(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl klr_contract::Destination for Destination {
+    async fn put(&self, record: &FailureRecord) -> Result<(), Error> {
+        let count = |left: usize| left.checked_sub(1);
+        if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).is_ok() {
+            return Err(Error::retry("test.down", "nobody there"));
+        }
+        let record: serde_json::Value = serde_json::from_slice(&record.json).unwrap();
+        self.taken.lock().unwrap().push(record["Numbers"].to_string());
+        Ok(())
+    }
+}
+
+/// Says how many, and of which partition.
+struct Numbers;
+
+impl BatchInfo for Numbers {
+    fn name(&self) -> &'static str {
+        "Numbers"
+    }
+
+    fn of_batch(&self, batch: &[Record], partition: &str, _: usize) -> Bytes {
+        format!("[{},{partition:?}]", batch.len()).into()
     }
 }
 
@@ -71,6 +117,24 @@ impl World {
         settings: Settings,
         script: impl Fn(&[Record]) -> Outcome + Send + Sync + 'static,
     ) -> Self {
+        Self::with_destination(topic, settings, None, script)
+    }
+
+    fn with_destination(
+        topic: Topic,
+        settings: Settings,
+        destination: Option<Arc<dyn klr_contract::Destination>>,
+        script: impl Fn(&[Record]) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        let template = || Template {
+            function_arn: "arn:aws:lambda:us-east-1:123456789012:function:f".to_owned(),
+            mapping: uuid::Uuid::nil(),
+            form: Form::Batch,
+            shape: Arc::new(Brackets),
+            info: Arc::new(Numbers),
+        };
+        let destination =
+            destination.map(|destination| Arc::new(Delivery { template: template(), destination }));
         let function = Arc::new(Function { script: Box::new(script), calls: Mutex::default() });
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let stop = CancellationToken::new();
@@ -78,7 +142,7 @@ impl World {
             settings,
             shape: Arc::new(Brackets),
             invoker: function.clone(),
-            destination: None,
+            destination,
             status: Arc::clone(&status),
             usage: Buffer::new(64 << 20).usage(),
         };
@@ -160,5 +224,36 @@ async fn a_member_without_a_partition_is_ready() {
     let world = World::run(topic, settings(), |_| done());
     world.seconds(1).await;
     assert!(world.status.is_ready());
+    assert_eq!(world.stop().await, Ending::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_passes_a_destination_that_is_down() {
+    let policy = Policy { retries: Some(1), on_failure: OnFailure::Send, ..Policy::default() };
+    let down = Destination::refusing(4);
+    let run = |destination: &Arc<Destination>, policy: &Policy| {
+        let settings = Settings { policy: policy.clone(), ..settings() };
+        let destination: Arc<dyn klr_contract::Destination> = destination.clone();
+        World::with_destination(topic(3), settings, Some(destination), |_| Outcome::FunctionError)
+    };
+    let world = run(&down, &policy);
+    world.seconds(2).await;
+    assert_eq!((world.topic.committed(0), down.taken()), (0, vec![]));
+    let problem = "PROBLEM: on-failure destination: nobody there [test.down]";
+    assert_eq!(world.status.last_processing_result(), problem);
+    assert!(world.status.figures.destination_errors.get() > 0);
+    world.seconds(60).await;
+    assert_eq!((world.topic.committed(0), down.taken()), (3, vec![r#"[3,"partition-0"]"#.to_owned()]));
+    assert_eq!(world.status.last_processing_result(), "OK");
+    // Twice by its retries, and not once more for the destination's sake.
+    assert_eq!(*world.function.calls.lock().unwrap(), 2);
+    assert_eq!(world.stop().await, Ending::Settled);
+
+    // As AWS has it: what the destination does not take is dropped, and counted.
+    let down = Destination::refusing(usize::MAX);
+    let world = run(&down, &Policy { on_failure: OnFailure::SendOrDrop, ..policy });
+    world.seconds(5).await;
+    assert_eq!((world.topic.committed(0), down.taken()), (3, vec![]));
+    assert_eq!(world.status.figures.dropped.get(), 3);
     assert_eq!(world.stop().await, Ending::Settled);
 }

@@ -147,7 +147,6 @@ impl Log {
             Judged::Failed(_) | Judged::Partial(_) => Some("Function call failed".into()),
             _ => None,
         };
-        piece.tries.invocations += 1;
         flight.phase = Phase::Backoff(now.instant);
         let what = next(&self.settings.policy, piece.len(), piece.tries, judged, jitter);
         if matches!(what, Next::Done | Next::Shrink(..)) {

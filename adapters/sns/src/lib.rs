@@ -1,0 +1,5 @@
+//! Amazon SNS: a topic as an on-failure [`Destination`].
+
+mod destination;
+
+pub use destination::Destination;

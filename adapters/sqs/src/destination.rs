@@ -1,0 +1,44 @@
+//! A queue as an on-failure destination.
+
+use async_trait::async_trait;
+use klr_aws::{Arn, NO_QUEUE, failure};
+use klr_contract::{Error, FailureRecord};
+
+use crate::{Config, Queue};
+
+/// A standard queue that takes failure records: each is a message, without the payload.
+#[derive(Debug)]
+pub struct Destination(Queue);
+
+impl Destination {
+    /// A client for the queue. Finds credentials; does not call the queue yet.
+    pub async fn open(queue: &Arn, endpoint: Option<&str>) -> Self {
+        let config = Config {
+            arn: queue.to_string(),
+            region: queue.region.clone(),
+            account: queue.account.clone(),
+            name: queue.resource.clone(),
+            endpoint: endpoint.map(str::to_owned),
+            windowed: false,
+        };
+        Self(Queue::open(config).await)
+    }
+
+    async fn send(&self, body: &str) -> Result<(), Error> {
+        let call = self.0.client.send_message().queue_url(self.0.url().await?).message_body(body);
+        // An answer means that the message is stored on several servers.
+        call.send().await.map(drop).map_err(|error| failure("SQS", "SendMessage", &error))
+    }
+}
+
+#[async_trait]
+impl klr_contract::Destination for Destination {
+    async fn put(&self, record: &FailureRecord) -> Result<(), Error> {
+        let sent = self.send(&String::from_utf8_lossy(&record.json)).await;
+        sent.map_err(|error| match error.code() {
+            // Its text speaks of the queue that is read.
+            NO_QUEUE => Error::retry(NO_QUEUE, format!("there is no queue {}: create it", self.0.config.arn)),
+            _ => error,
+        })
+    }
+}
