@@ -1,7 +1,8 @@
 //! What is given up, on its way to the on-failure destination.
 
 mod record;
-#[cfg(all(test, feature = "sqs", feature = "kafka"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqs", feature = "kafka"))]
 mod tests;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What a mapping says about its stream.
 
-use klr_aws::{Arn, BatchInfo};
 use klr_aws::shards::OnLostPosition;
+use klr_aws::{Arn, BatchInfo};
 
 /// A table's stream to read. Valid by construction: the root's `config` checks what a user wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -84,7 +84,7 @@ async fn what_a_topic_does_not_take_is_an_error() {
     let Some(kafka) = kafka().await else { return };
     let scene = Scene::with(&kafka.bootstrap, 1, &[("max.message.bytes", "500")]).await;
     let destination = Destination::open(&scene.config(), &scene.topic).unwrap();
-    let noise: Vec<u8> = (0..4000u64).map(|n| b'a' + (n * n * 2_654_435_761 >> 20) as u8 % 26).collect();
+    let noise: Vec<u8> = (0..4000u64).map(|n| b'a' + ((n * n * 2_654_435_761) >> 20) as u8 % 26).collect();
     let error = destination.put(&record(None, noise)).await.unwrap_err();
     assert_eq!((error.code(), matches!(error.kind(), Kind::Retry { .. })), ("kafka.too_large", true));
     destination.put(&record(None, "{}")).await.unwrap();
