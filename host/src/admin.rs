@@ -27,7 +27,7 @@ pub(crate) async fn serve(
         let (function, draining) = (Arc::clone(&function), draining.clone());
         serve::callers(stream, closing.clone(), &tracker, move |request| {
             let answer = answer(&function, draining.is_cancelled(), loopback, &request);
-            async move { answer }
+            async move { Ok(answer) }
         });
     })
     .await;

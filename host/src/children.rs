@@ -19,9 +19,10 @@ use std::{
 };
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getpid, kill_process_group, pidfd_open, pidfd_send_signal,
-    set_child_subreaper, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getpgid, getpgrp, getpid, kill_process_group, pidfd_open,
+    pidfd_send_signal, set_child_subreaper, waitpid,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What the warden calls itself: how it is known among processes, and to itself.
 const WARDEN: &str = "klr-warden";
@@ -118,18 +119,31 @@ impl Children {
     }
 }
 
-/// Makes orphans of our functions our children, so that somebody waits for them. In a container that we are the first
-/// process of they are anyway.
-pub(crate) fn adopt() {
+/// Adopts what functions leave behind when they end, and waits for it, for ever: else it would stay a zombie. In a
+/// container that we are the first process of it is ours anyway.
+pub async fn reap() {
+    let mut ended = match signal(SignalKind::child()) {
+        Ok(ended) => ended,
+        Err(error) => return tracing::warn!(%error, "orphans of the function stay zombies"),
+    };
     if let Err(error) = set_child_subreaper(Some(getpid())) {
         tracing::debug!(%error, "orphans of the function are left to the system");
     }
+    loop {
+        reap_adopted();
+        ended.recv().await;
+    }
 }
 
-/// Waits for adopted children that have ended. Ours are left alone: whoever started them waits for them.
-pub(crate) fn reap_adopted() {
+/// Waits for adopted children that have ended. Ours are left alone: whoever started them waits for them. Functions are known;
+/// whatever else we started is in our process group, which no function ever was.
+fn reap_adopted() {
     let children = lock();
-    for pid in own_children().into_iter().filter(|pid| !children.live.contains_key(&pid.as_raw_pid())) {
+    let own = getpgrp();
+    let strange = |pid: &Pid| {
+        !children.live.contains_key(&pid.as_raw_pid()) && getpgid(Some(*pid)).is_ok_and(|group| group != own)
+    };
+    for pid in own_children().into_iter().filter(strange) {
         let _ = waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -142,7 +142,6 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let child = signal(SignalKind::child())?;
     let (address, drain) = (args.listen()?, args.drain_timeout);
     // Bound now, so that a port in use is told at once; listened on when the function is there, or at once if that is asked
     // for: callers wait in the backlog then.
@@ -155,8 +154,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let starting = async {
         let function = host::prepare(settings).await?;
         warn_of_tmp(function.plan.variables.temporary());
-        // Not before: what was asked where its runtime client is was a child of ours that the reaper does not know.
-        tokio::spawn(reap(child));
+        tokio::spawn(children::reap());
         tokio::spawn(admin::serve(admin, Arc::clone(&function), told, closed));
         Host::open(function, door).await
     };
@@ -186,14 +184,6 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
-}
-
-/// Adopts what the function's processes leave behind, and waits for it.
-async fn reap(mut ended: Signal) {
-    children::adopt();
-    while ended.recv().await.is_some() {
-        children::reap_adopted();
-    }
 }
 
 /// Not every function writes there, so it is not the host's end; but those that do fail in ways that are hard to read.

@@ -8,8 +8,9 @@
 //! It has *spare* room for as many invocations as calls of `next` wait, up to its limit: one, or
 //! `AWS_LAMBDA_MAX_CONCURRENCY`. The pool lists it once for each.
 
+mod state;
+
 use std::{
-    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -19,17 +20,17 @@ use http::HeaderValue;
 use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
+pub(crate) use self::state::Due;
+use self::state::{Phase, Running, State};
 use crate::{
+    ending::{Ended, Ending},
     exit::Exit,
     flight::Flight,
     invocation::{Done, Invocation, Outcome, lost, timed_out},
-    observer::{Ended, Ending, Observer},
+    observer::Observer,
     pool::Pool,
     stream,
 };
-
-/// Late answers that are still told from wrong ones.
-const REMEMBERED: usize = 1000;
 
 /// An invocation as it is handed to the process.
 #[derive(Debug)]
@@ -63,85 +64,6 @@ pub(crate) enum Refusal {
     InvalidState { from: &'static str, to: &'static str },
 }
 
-#[derive(Debug)]
-enum Phase {
-    Starting,
-    /// The document it posted.
-    Failed(Bytes),
-    Open,
-    Closed,
-}
-
-/// What the process has in hand.
-#[derive(Debug)]
-struct Running {
-    flight: Flight,
-    attempt: HeaderValue,
-    deadline: Instant,
-    /// When its answer began to come.
-    answering: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct State {
-    phase: Phase,
-    /// Calls of `next` that wait.
-    polls: usize,
-    /// How often the pool has it listed.
-    listed: usize,
-    /// What else must be over before the next invocation: an extension's work, a log that is being read.
-    holds: usize,
-    /// Not fetched yet.
-    offered: VecDeque<Flight>,
-    running: Vec<Running>,
-    /// Answered, while the process has not asked for more. Of a process that takes one at a time.
-    answered: Option<Ended>,
-    /// Overdue invocations that the process may still answer.
-    late: VecDeque<String>,
-    /// By when the process must ask for more: after each invocation, where it takes one at a time; when all its workers are
-    /// overdue, where it takes several.
-    due: Option<Instant>,
-    /// Whether it ever answered.
-    proven: bool,
-}
-
-impl State {
-    fn spare(&self, limit: usize) -> usize {
-        if !matches!(self.phase, Phase::Open) || self.holds > 0 {
-            return 0;
-        }
-        let in_hand = self.offered.len() + self.running.len();
-        self.polls.saturating_sub(self.offered.len()).min(limit.saturating_sub(in_hand))
-    }
-
-    /// Its name where Lambda's error messages have one.
-    fn name(&self) -> &'static str {
-        match self.phase {
-            Phase::Starting => "Started",
-            Phase::Failed(_) => "InitError",
-            Phase::Closed => "Exited",
-            Phase::Open if !self.running.is_empty() => "Running",
-            Phase::Open if self.answered.is_some() => "ResponseSent",
-            Phase::Open => "Ready",
-        }
-    }
-
-    /// Where the invocation is that an answer is for. A client that echoes its attempt must echo the current one.
-    fn find(&self, id: &str, attempt: Option<&str>) -> Result<usize, Refusal> {
-        let meant = |running: &Running| {
-            running.flight.invocation.id == id && attempt.is_none_or(|attempt| running.attempt == attempt)
-        };
-        match self.running.iter().position(meant) {
-            Some(place) => Ok(place),
-            None if matches!(self.phase, Phase::Starting) => {
-                Err(Refusal::InvalidState { from: "Started", to: "InvocationResponse" })
-            }
-            None if self.late.iter().any(|late| late == id) => Err(Refusal::TooLate),
-            None => Err(Refusal::InvalidRequestId),
-        }
-    }
-}
-
 /// One process's half of the Runtime API.
 pub(crate) struct Exchange {
     state: Mutex<State>,
@@ -156,15 +78,6 @@ pub(crate) struct Exchange {
     several: bool,
 }
 
-/// What [`Exchange::overdue`] found.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Due {
-    /// Nothing before then. What is offered later is due later.
-    At(Instant),
-    /// The process is stuck.
-    Stuck,
-}
-
 impl Exchange {
     /// With `first` in hand already, for a process that is started for its sake.
     pub(crate) fn new(
@@ -174,21 +87,8 @@ impl Exchange {
         max_concurrency: Option<usize>,
         first: Option<Flight>,
     ) -> Self {
-        let state = State {
-            phase: Phase::Starting,
-            polls: 0,
-            listed: 0,
-            // Until the environment is initialised: its extensions may be behind its runtime.
-            holds: 1,
-            due: first.as_ref().and_then(|first| first.deadline),
-            offered: first.into_iter().collect(),
-            running: Vec::new(),
-            answered: None,
-            late: VecDeque::new(),
-            proven: false,
-        };
         Self {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(first)),
             offered: Notify::new(),
             settled: Notify::new(),
             pool,
@@ -248,29 +148,13 @@ impl Exchange {
                 due => return Due::At(due.unwrap_or(now + self.timeout)),
             }
         }
-        let over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        let (offered, kept): (VecDeque<_>, _) =
-            state.offered.drain(..).partition(|flight| over(flight.deadline));
-        state.offered = kept;
-        let running: Vec<Running> = state.running.extract_if(.., |running| running.deadline <= now).collect();
-        state.late.extend(running.iter().map(|running| running.flight.invocation.id.clone()));
-        let excess = state.late.len().saturating_sub(REMEMBERED);
-        state.late.drain(..excess);
-        let waiting = state.offered.iter().filter_map(|flight| flight.deadline);
-        let next = waiting.chain(state.running.iter().map(|running| running.deadline)).min();
-        // One overdue worker leaves the others to work; when none of them ever asks again, nobody works.
-        let deserted = state.polls == 0 && next.is_none();
-        state.due = deserted.then(|| state.due.unwrap_or(now + self.timeout));
-        let due = state.due;
+        let (over, due) = state.overdue(now, self.timeout);
         drop(state);
-        for flight in offered.into_iter().chain(running.into_iter().map(|running| running.flight)) {
+        for flight in over {
             let outcome = timed_out(&flight.invocation.id, self.timeout);
             self.lose(flight, Ending::timeout(), None, outcome);
         }
-        match due {
-            Some(due) if due <= now => Due::Stuck,
-            due => Due::At(next.or(due).unwrap_or(now + self.timeout)),
-        }
+        due
     }
 
     /// No more passes. Whatever it had in hand: what was not fetched, and what was.

@@ -68,7 +68,8 @@ impl Host {
             let function = Arc::clone(&served);
             let peer = stream.peer_addr().ok();
             serve::callers(stream, ending.clone(), &tracker, move |request| {
-                front::handle(Arc::clone(&function), peer, request)
+                let function = Arc::clone(&function);
+                async move { Ok(front::handle(&function, peer, request).await) }
             });
         }));
         Ok(Self { function, address, connections, _stop: stop.clone().drop_guard(), stop, _kill: kill })

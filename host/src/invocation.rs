@@ -103,7 +103,8 @@ pub(crate) fn platform_failure(id: &str, kind: &str, why: &str) -> Outcome {
 
 /// A trace header for a caller that sent none: an epoch and 96 random bits, unsampled.
 pub(crate) fn new_trace() -> HeaderValue {
-    let random = Uuid::new_v4().simple().to_string();
+    let mut buffer = Uuid::encode_buffer();
+    let random = Uuid::new_v4().simple().encode_lower(&mut buffer);
     let root = format!("Root=1-{:08x}-{}", Timestamp::now().as_second(), &random[..24]);
     HeaderValue::from_str(&root).expect("hexadecimal digits are a header value")
 }

@@ -23,6 +23,7 @@ mod cgroup;
 mod children;
 pub mod cli;
 pub mod cloudevent;
+mod ending;
 mod error;
 mod eventstream;
 mod exchange;
@@ -50,7 +51,7 @@ mod telemetry;
 mod trace;
 mod variables;
 
-pub use children::warden;
+pub use children::{reap, warden};
 pub use error::Error;
 pub use host::Host;
 pub use logs::{Record, Source};

@@ -3,7 +3,8 @@
 use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Runs a Lambda function as it is, and takes CloudEvents and Invoke API calls for it over HTTP.
 #[derive(Parser)]
@@ -18,13 +19,13 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let command = Command::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,klr_host=info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // By target and level. What `klr` understands beyond that takes a megabyte of regular expressions.
+    let filter = std::env::var("RUST_LOG").ok().and_then(|told| told.parse().ok());
+    let filter: Targets = filter
+        .unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("klr_host", Level::INFO));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Lines for a person at a terminal, JSON for whatever collects them elsewhere.
-    if std::io::stderr().is_terminal() {
-        log.init()
-    } else {
-        log.json().init()
-    }
+    let log = if std::io::stderr().is_terminal() { log.boxed() } else { log.json().boxed() };
+    tracing_subscriber::registry().with(log.with_filter(filter)).init();
     tokio::runtime::Runtime::new()?.block_on(klr_host::cli::run(command.args))
 }

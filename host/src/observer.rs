@@ -11,9 +11,8 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    exchange::Answer,
+    ending::{Ended, Ending},
     extension::{self, Registry},
-    flight::Flight,
     invocation::{Invocation, VERSION},
     launch::Launch,
     logs::{Stream, Writer},
@@ -28,78 +27,6 @@ use crate::{
 
 /// How long a line may be on its way from the function's pipe, when the caller wants the log's end.
 const LOG_LAG: Duration = Duration::from_millis(20);
-
-/// How something ended: for anything but a success and a timeout, with an error type in Lambda's terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ending {
-    status: Status,
-    error_type: Option<String>,
-}
-
-impl Ending {
-    pub(crate) fn success() -> Self {
-        Self { status: Status::Success, error_type: None }
-    }
-
-    /// The function reported an error.
-    pub(crate) fn error(kind: impl Into<String>) -> Self {
-        Self { status: Status::Error, error_type: Some(kind.into()) }
-    }
-
-    /// The process, or an extension, was lost.
-    pub(crate) fn failure(kind: impl Into<String>) -> Self {
-        Self { status: Status::Failure, error_type: Some(kind.into()) }
-    }
-
-    pub(crate) fn timeout() -> Self {
-        Self { status: Status::Timeout, error_type: None }
-    }
-}
-
-/// How the runtime dealt with an invocation.
-#[derive(Debug, Clone)]
-pub(crate) struct Ended {
-    id: String,
-    trace: HeaderValue,
-    tenant: Option<HeaderValue>,
-    ending: Ending,
-    /// What is to be said of a loss.
-    why: Option<String>,
-    begun: Instant,
-    /// When its answer began to come.
-    answering: Option<Instant>,
-    /// When its answer was there.
-    answered: Instant,
-    produced: usize,
-}
-
-impl Ended {
-    /// By an answer of the runtime's.
-    pub(crate) fn of(flight: &Flight, answering: Option<Instant>, answer: &Answer) -> Self {
-        let (ending, produced) = match answer {
-            Answer::Response(reply) => (Ending::success(), reply.len()),
-            Answer::Streamed(bytes) => (Ending::success(), *bytes),
-            Answer::Error(kind, document) => (Ending::error(kind), document.len()),
-        };
-        Self { answering, produced, ..Self::lost(flight, ending, None) }
-    }
-
-    /// Without an answer.
-    pub(crate) fn lost(flight: &Flight, ending: Ending, why: Option<String>) -> Self {
-        let (invocation, answered) = (&flight.invocation, Instant::now());
-        Self {
-            id: invocation.id.clone(),
-            trace: invocation.trace.clone(),
-            tenant: invocation.tenant.clone(),
-            ending,
-            why,
-            begun: flight.begun.unwrap_or(answered),
-            answering: None,
-            answered,
-            produced: 0,
-        }
-    }
-}
 
 /// What the platform says of a function, the same for all of its environments.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ impl Endpoint {
             let exchange = Arc::clone(&exchange);
             serve::client(stream, close.clone(), &connections, move |request| {
                 let exchange = Arc::clone(&exchange);
-                async move { handle(&exchange, snap_start, request).await }
+                async move { Ok(handle(&exchange, snap_start, request).await) }
             });
         }));
         Ok(endpoint)
@@ -73,13 +73,19 @@ impl Endpoint {
     }
 }
 
-async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Incoming>) -> serve::Answer {
+pub(crate) async fn handle(
+    exchange: &Arc<Exchange>,
+    snap_start: bool,
+    request: Request<Incoming>,
+) -> serve::Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     if path == "/ping" {
         return pong();
     }
-    let Some(path) = path.strip_prefix(PREFIX) else { return other(exchange, &head, body).await };
+    let Some(path) = path.strip_prefix(PREFIX) else {
+        return Box::pin(other(exchange, &head, body)).await;
+    };
     let steps: Vec<&str> = path.split('/').skip(1).collect();
     match (&head.method, steps.as_slice()) {
         (&Method::GET, ["ping"]) => pong(),
@@ -91,9 +97,11 @@ async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Inc
             response(exchange, id, &head.headers, body).await
         }
         (&Method::POST, ["runtime", "invocation", id, "error"]) => {
-            error(exchange, id, &head.headers, body).await
+            Box::pin(error(exchange, id, &head.headers, body)).await
         }
-        (&Method::POST, ["runtime", "init", "error"]) => init_error(exchange, &head.headers, body).await,
+        (&Method::POST, ["runtime", "init", "error"]) => {
+            Box::pin(init_error(exchange, &head.headers, body)).await
+        }
         // There is no snapshot to wait for: who asks is restored at once.
         (&Method::GET, ["runtime", "restore", "next"]) if snap_start => {
             match exchange.starting("Restoring") {
@@ -102,7 +110,7 @@ async fn handle(exchange: &Arc<Exchange>, snap_start: bool, request: Request<Inc
             }
         }
         (&Method::POST, ["runtime", "restore", "error"]) if snap_start => {
-            init_error(exchange, &head.headers, body).await
+            Box::pin(init_error(exchange, &head.headers, body)).await
         }
         _ => not_found(),
     }
@@ -162,7 +170,7 @@ async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body:
     let reply = match (text(headers, "lambda-runtime-function-response-mode"), stream) {
         (Some("streaming"), Some(stream)) => {
             let kind = headers.get(CONTENT_TYPE).cloned();
-            match tokio::time::timeout_at(deadline, pass_on(body, kind, stream)).await {
+            match tokio::time::timeout_at(deadline, Box::pin(pass_on(body, kind, stream))).await {
                 Ok(passed) => passed,
                 // The invocation is over already, and with it what this call was about.
                 Err(_) => Answer::Streamed(0),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Source,
+    ending::Ending,
     exchange::{Due, Exchange},
     exit::Exit,
     extension::{
@@ -18,7 +19,7 @@ use crate::{
     invocation::{Outcome, lost, platform_failure, timed_out},
     launch::Launch,
     logs::Writer,
-    observer::{Ending, Facts, Observer},
+    observer::{Facts, Observer},
     pool::Pool,
     process::{Process, Program},
     runtime_api::Endpoint,

@@ -61,18 +61,15 @@ const STALLED: u32 = 60_000;
 pub(crate) fn callers<H, F>(stream: TcpStream, stop: CancellationToken, tracker: &TaskTracker, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = Result<Answer, Infallible>> + Send + 'static,
 {
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, STALLED);
     tracker.spawn(async move {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
         builder.http2().timer(TokioTimer::new());
-        let service = service_fn(move |request| {
-            let answer = handle(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service_fn(handle)));
         let served = tokio::select! {
             served = connection.as_mut() => served,
             () = stop.cancelled() => {
@@ -90,16 +87,12 @@ where
 pub(crate) fn client<H, F>(stream: TcpStream, close: CancellationToken, tracker: &TaskTracker, handle: H)
 where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
-    F: Future<Output = Answer> + Send + 'static,
+    F: Future<Output = Result<Answer, Infallible>> + Send + 'static,
 {
     tracker.spawn(async move {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(LARGEST_HEAD);
-        let service = service_fn(move |request| {
-            let answer = handle(request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service_fn(handle));
         tokio::select! {
             served = connection => if let Err(error) = served {
                 tracing::debug!(%error, "the runtime client's connection ended badly");

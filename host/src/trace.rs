@@ -56,7 +56,8 @@ fn to_w3c(header: &str) -> Option<HeaderValue> {
             .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
             .map(str::to_ascii_lowercase)
     };
-    let (root, parent) = (field("Root")?, field("Parent")?);
+    // The parent first: a trace that begins here has none.
+    let (parent, root) = (field("Parent")?, field("Root")?);
     let (time, random) = root.strip_prefix("1-")?.split_once('-')?;
     if !hexadecimal(time, 8) || !hexadecimal(random, 24) || !hexadecimal(&parent, 16) || zero(&parent) {
         return None;

@@ -61,14 +61,16 @@ async fn the_variable_may_come_with_the_functions_own() {
 #[tokio::test]
 async fn a_timeout_fails_its_caller_and_the_late_answer_is_gone() {
     let short = |settings| Settings { timeout: Duration::from_millis(1500), ..settings };
-    let (host, _code) = several(2, short).await;
-    let pid = ask(&host, json!({})).await["pid"].clone();
-    let late = event(&host, json!({"sleep": 2.5}).to_string()).send().await.unwrap();
-    assert_eq!(late.status(), 504);
-    assert_eq!(json(late).await["errorType"], "Sandbox.Timedout");
-    assert_eq!(ask(&host, json!({})).await["pid"], pid, "the process is kept");
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!(ask(&host, json!({})).await["statuses"], json!([410]));
+    let (host, _code) = several(3, short).await;
+    let pid = ask(&host, json!({"echo": true})).await["pid"].clone();
+    for echo in [false, true] {
+        let late = event(&host, json!({"sleep": 2.5, "echo": echo}).to_string()).send().await.unwrap();
+        assert_eq!(late.status(), 504);
+        assert_eq!(json(late).await["errorType"], "Sandbox.Timedout");
+        assert_eq!(ask(&host, json!({"echo": echo})).await["pid"], pid, "the process is kept");
+    }
+    tokio::time::sleep(Duration::from_millis(2000)).await;
+    assert_eq!(ask(&host, json!({})).await["statuses"], json!([410, 410]));
 }
 
 #[tokio::test]

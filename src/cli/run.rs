@@ -79,6 +79,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let _state = args.state.as_deref().map(own).transpose()?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
+    if !resources.functions.is_empty() {
+        tokio::spawn(klr_host::reap());
+    }
     for function in &resources.functions {
         tokio::select! {
             started = wiring.function(function) => started?,

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -86,7 +86,7 @@ fn header_text(name: &str, value: &HeaderValue) -> Result<String, Error> {
     let wrong = || Error::Value { name: name.to_owned(), expected: "percent-encoded UTF-8" };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let text = quoted.map_or_else(|| text.to_owned(), unescape);
+    let text = quoted.map_or(Cow::Borrowed(text), |quoted| unescape(quoted).into());
     Ok(percent_decode_str(&text).decode_utf8().map_err(|_| wrong())?.into_owned())
 }
 

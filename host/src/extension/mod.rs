@@ -6,9 +6,11 @@ mod folder;
 mod processes;
 mod registry;
 pub(crate) mod shutdown;
+mod state;
 
 pub(crate) use self::{
     folder::find,
     processes::Processes,
-    registry::{Event, Failure, Registry},
+    registry::{Failure, Registry},
+    state::Event,
 };

@@ -11,24 +11,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::state::{Event, Extension, State, parse};
+
 /// External and internal ones together.
 const MOST: usize = 10;
-
-/// What an extension can be told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Event {
-    Invoke,
-    Shutdown,
-}
-
-impl Event {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Invoke => "INVOKE",
-            Self::Shutdown => "SHUTDOWN",
-        }
-    }
-}
 
 /// Why a call is refused; always with 403.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,57 +52,6 @@ pub(crate) struct Failure {
     pub(crate) kind: &'static str,
     /// Said of it.
     pub(crate) message: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Started,
-    Registered,
-    Ready,
-    Running,
-    InitError,
-    ExitError,
-    LaunchError,
-    Exited,
-}
-
-impl State {
-    /// Its name in the emulator's messages and in events.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Started => "Started",
-            Self::Registered => "Registered",
-            Self::Ready => "Ready",
-            Self::Running => "Running",
-            Self::InitError => "InitError",
-            Self::ExitError => "ExitError",
-            Self::LaunchError => "LaunchError",
-            Self::Exited => "Exited",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Extension {
-    id: Uuid,
-    name: String,
-    external: bool,
-    events: Vec<Event>,
-    state: State,
-    error_type: Option<String>,
-    /// Not fetched yet.
-    pending: Option<Bytes>,
-}
-
-impl Extension {
-    fn subscribes(&self, event: Event) -> bool {
-        self.events.contains(&event)
-    }
-
-    /// Has asked for what comes next, and there is nothing for it.
-    fn idle(&self) -> bool {
-        self.state == State::Ready && self.pending.is_none()
-    }
 }
 
 #[derive(Debug, Default)]
@@ -402,29 +337,6 @@ impl All {
 
 fn refused(extension: &Extension, to: &'static str) -> Refusal {
     Refusal::InvalidState { from: extension.state.name(), to, who: extension.name.clone() }
-}
-
-fn parse(events: &[String], external: bool, several: bool) -> Result<Vec<Event>, Refusal> {
-    let mut parsed = Vec::new();
-    for name in events {
-        let event = match name.as_str() {
-            "INVOKE" if several => {
-                let why = "invocations are not told of one by one where several run at once";
-                return Err(Refusal::InvalidEvent(name.clone(), why));
-            }
-            "INVOKE" => Event::Invoke,
-            "SHUTDOWN" if external => Event::Shutdown,
-            "SHUTDOWN" => {
-                let why = "internal extensions cannot subscribe to it";
-                return Err(Refusal::InvalidEvent(name.clone(), why));
-            }
-            _ => return Err(Refusal::InvalidEvent(name.clone(), "expected INVOKE or SHUTDOWN")),
-        };
-        if !parsed.contains(&event) {
-            parsed.push(event);
-        }
-    }
-    Ok(parsed)
 }
 
 #[cfg(test)]

@@ -18,20 +18,20 @@ use crate::{cloudevent, function::Function, serve::Answer};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
 
-/// Answers one request, of the caller at `peer`.
+/// Answers one request, of the caller at `peer`. (Boxed: a future is as large as its largest branch, and is moved.)
 pub(crate) async fn handle(
-    function: Arc<Function>,
+    function: &Arc<Function>,
     peer: Option<SocketAddr>,
     request: Request<Incoming>,
 ) -> Answer {
     let (head, body) = request.into_parts();
     if let Some(call) = invoke::Call::of(head.uri.path()) {
-        return invoke::answer(&function, call, &head, body).await;
+        return Box::pin(invoke::answer(function, call, &head, body)).await;
     }
     if function.settings.http_events && !cloudevent::is_event(&head.headers) {
-        return function_url::answer(&function, peer, &head, body).await;
+        return Box::pin(function_url::answer(function, peer, &head, body)).await;
     }
-    event::answer(&function, &head, body).await
+    event::answer(function, &head, body).await
 }
 
 /// The event a function without one gets, as on Lambda.

@@ -7,7 +7,7 @@ mod frame;
 pub(crate) mod read;
 mod tail;
 
-use std::{str::FromStr, sync::Arc};
+use std::{fmt::Write, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -25,6 +25,9 @@ use crate::{
         level::Level,
     },
 };
+
+/// Most lines of the platform's are shorter.
+const LINE: usize = 256;
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,10 +146,19 @@ impl Stream {
             return;
         }
         match writer.format {
-            Format::Text => event.lines(at, |line| self.put_platform(at, line.to_string().into())),
+            Format::Text => {
+                // There are three for each invocation: one buffer, long enough for any of them.
+                let mut text = String::with_capacity(LINE);
+                event.lines(at, |line| {
+                    text.clear();
+                    // Writing to a String cannot fail.
+                    let _ = text.write_fmt(line);
+                    self.put_platform(at, text.as_bytes());
+                });
+            }
             // The report's status says it there.
             Format::Json if matches!(event, Event::Fault(_)) => {}
-            Format::Json if event.level() >= writer.system => self.put_platform(at, event.json(at).into()),
+            Format::Json if event.level() >= writer.system => self.put_platform(at, &event.json(at)),
             Format::Json => {}
         }
     }
@@ -161,11 +173,12 @@ impl Stream {
         text
     }
 
-    fn put_platform(&self, at: Timestamp, text: Bytes) {
-        self.0.tail.push(&text);
+    fn put_platform(&self, at: Timestamp, text: &[u8]) {
+        self.0.tail.push(text);
         match &self.0.writer.sink {
-            Sink::Console(console) => console.try_write(&text),
+            Sink::Console(console) => console.try_write(text),
             Sink::Records(records) => {
+                let text = Bytes::copy_from_slice(text);
                 if records.try_send(self.record(Source::Platform, at, text)).is_err() {
                     tracing::warn!(stream = %self.0.name, "a platform record is dropped: nobody takes them");
                 }

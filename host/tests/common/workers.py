@@ -20,7 +20,10 @@ def work():
             os._exit(event["exit"])
         told = {"pid": os.getpid(), "statuses": statuses, "env": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"], **event}
         id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
-        connection.request("POST", BASE + id + "/response", json.dumps(told))
+        # Some clients echo which attempt they answer, and some do not.
+        echo = "Lambda-Runtime-Invocation-Id"
+        headers = {echo: answer.headers[echo]} if event.get("echo") else {}
+        connection.request("POST", BASE + id + "/response", json.dumps(told), headers)
         answer = connection.getresponse()
         answer.read()
         if answer.status != 202:
