@@ -3,7 +3,7 @@
 export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
 VENV := $(KLR_CACHE)/venvs/awslambdaric
 
-.PHONY: demo test bench build setup setup-test
+.PHONY: demo test bench bench-host build setup setup-test
 
 demo: setup
 	KLR_PYTHON=$(VENV)/bin/python cargo run --quiet --bin klr -- demo
@@ -17,6 +17,10 @@ test: setup-test
 # Bridge and floor side by side; two minutes, after the release build. `benches/run.sh --tenth` is what CI runs.
 bench: setup-test
 	benches/run.sh
+
+# The function host and the shortest server of its API side by side; two minutes, after the release build.
+bench-host: setup-test
+	benches/host.sh
 
 build: setup
 	cargo build --release --bin klr --bin klr-host

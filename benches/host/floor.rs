@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, VecDeque},
     convert::Infallible,
-    process::Command,
     sync::{Arc, Mutex},
 };
 
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{net::TcpListener, process::Command, sync::oneshot};
 
 /// In 2100: a client must have a deadline, and the floor keeps none.
 const DEADLINE_MS: u64 = 4_102_444_800_000;
@@ -29,17 +28,17 @@ struct Floor {
     last: u64,
 }
 
-/// Serves callers and functions on one port, for ever.
+/// Serves callers and functions on one port, until it is killed; the functions end when their connections do.
 pub fn serve(address: &str, processes: &str, function: &str) {
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await.expect("the port is free");
+        let mut functions = Vec::new();
         for _ in 0..processes.parse().expect("a number of processes") {
             let mut command = Command::new(function);
             command.env("AWS_LAMBDA_RUNTIME_API", address).env("AWS_LAMBDA_FUNCTION_NAME", "function");
             command.env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128").env("AWS_LAMBDA_FUNCTION_VERSION", "1");
-            // It ends when its connection does.
-            command.spawn().expect("the function can be started");
+            functions.push(command.spawn().expect("the function can be started"));
         }
         let floor = Arc::<Mutex<Floor>>::default();
         loop {

@@ -9,7 +9,9 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts,
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
@@ -30,6 +32,17 @@ use crate::{
 };
 
 const PREFIX: &str = "/2018-06-01";
+/// What `next` tells of an invocation.
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invocation-id");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
+const TENANT_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-tenant-id");
+/// How many headers that may be, ours and hyper's.
+const HEADERS: usize = 10;
+
 const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
 const TRUNCATED: &str = "HTTP request detected as truncated";
 /// How long it may take to read what a process said before it ended.
@@ -140,26 +153,27 @@ fn event(offer: Offer) -> serve::Answer {
     let invocation = offer.invocation;
     let mut answer = json(StatusCode::OK, invocation.payload);
     let headers = answer.headers_mut();
+    headers.reserve(HEADERS);
     let id = HeaderValue::from_str(&invocation.id).expect("a UUID is a header value");
-    headers.insert("lambda-runtime-aws-request-id", id);
-    headers.insert("lambda-runtime-invocation-id", offer.attempt);
+    headers.insert(REQUEST_ID, id);
+    headers.insert(INVOCATION_ID, offer.attempt);
     let deadline = offer.deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let deadline = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
-    headers.insert("lambda-runtime-deadline-ms", deadline.into());
-    headers.insert("lambda-runtime-invoked-function-arn", invocation.arn);
-    headers.insert("lambda-runtime-trace-id", invocation.trace);
+    headers.insert(DEADLINE_MS, deadline.into());
+    headers.insert(FUNCTION_ARN, invocation.arn);
+    headers.insert(TRACE_ID, invocation.trace);
     // Clients differ in what they make of an empty one, so there is none when there is nothing to say.
     if let Some(context) = invocation.client_context {
-        headers.insert("lambda-runtime-client-context", context);
+        headers.insert(CLIENT_CONTEXT, context);
     }
     if let Some(tenant) = invocation.tenant {
-        headers.insert("lambda-runtime-aws-tenant-id", tenant);
+        headers.insert(TENANT_ID, tenant);
     }
     answer
 }
 
 async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, "lambda-runtime-invocation-id");
+    let attempt = text(headers, INVOCATION_ID.as_str());
     let (deadline, stream) = match exchange.expects(id, attempt) {
         Ok(expected) => expected,
         Err(refusal) => {
@@ -221,7 +235,7 @@ async fn pass_on(mut body: Incoming, kind: Option<HeaderValue>, stream: stream::
 }
 
 async fn error(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, "lambda-runtime-invocation-id");
+    let attempt = text(headers, INVOCATION_ID.as_str());
     if let Err(refusal) = exchange.expects(id, attempt) {
         serve::discard(body).await;
         return refuse(refusal);

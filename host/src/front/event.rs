@@ -40,7 +40,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
     let invocation = Invocation {
         id: id.clone(),
         payload: or_empty(received.data.unwrap_or_default()),
-        arn: header(function.plan.variables.arn()),
+        arn: function.arn.clone(),
         trace: trace.clone(),
         client_context,
         tenant: None,
