@@ -6,6 +6,7 @@
 //! | [`mapping`] | the engine: batches, windows, retries, checkpoints |
 //! | [`deliver`] | a batch as a CloudEvent, and what the answer means |
 //! | [`trigger`] | push triggers: bucket notifications |
+//! | `state` | positions, for sources that cannot keep them: a file, a DynamoDB table |
 //! | [`cli`] | the verbs of `klr`; the only place that wires |
 //! | [`web`] | health, readiness, metrics |
 //!
@@ -16,6 +17,8 @@ pub mod config;
 pub mod deliver;
 pub mod mapping;
 pub mod metrics;
+#[cfg(any(feature = "state", feature = "table"))]
+pub mod state;
 pub mod telemetry;
 pub mod trigger;
 pub mod web;

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider,
-    meta::credentials::CredentialsProviderChain, profile::ProfileFileCredentialsProvider,
-    timeout::TimeoutConfig,
+    meta::credentials::CredentialsProviderChain, meta::region::RegionProviderChain,
+    profile::ProfileFileCredentialsProvider, timeout::TimeoutConfig,
 };
 use aws_sdk_secretsmanager::config::Credentials;
 
@@ -19,6 +19,12 @@ pub fn elsewhere(service: &str, endpoint: Option<&str>) -> bool {
     let configured = || set(&format!("AWS_ENDPOINT_URL_{service}")).or_else(|| set("AWS_ENDPOINT_URL"));
     let endpoint = endpoint.map(str::to_owned).or_else(|| if ignored { None } else { configured() });
     endpoint.is_some_and(|endpoint| !is_aws(&endpoint))
+}
+
+/// The region of the standard chain, for what is not named by an ARN.
+pub async fn region() -> Option<String> {
+    let region = RegionProviderChain::default_provider().region().await;
+    region.map(|region| region.as_ref().to_owned())
 }
 
 /// What a client of `service` in `region` is built from.

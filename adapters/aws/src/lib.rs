@@ -15,6 +15,6 @@ pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
 pub use batch_info::BatchInfo;
-pub use config::{config, elsewhere};
+pub use config::{config, elsewhere, region};
 pub use error::{NO_QUEUE, failure, lost};
 pub use secret::{secret, secret_at};

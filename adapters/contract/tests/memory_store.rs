@@ -2,6 +2,10 @@
 #![cfg(feature = "conformance")]
 #![allow(clippy::unwrap_used)] // A test that cannot set its scene has failed.
 
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use klr_contract::conformance::store::{Harness, Subject, shared, standard};
 use klr_contract::memory::store::Table;
 use klr_contract::{Mark, Row, Store};
 
@@ -52,4 +56,32 @@ async fn refusals_are_as_told() {
     assert!(member.write("m", &[row("a", None, 0)]).await.unwrap().is_empty());
     table.take("m", "a", "member-9");
     assert_eq!(member.write("m", &[row("a", None, 1)]).await.unwrap(), ["a"]);
+}
+
+struct Tables;
+
+struct Shared(Table);
+
+#[async_trait]
+impl Harness for Tables {
+    async fn create(&self) -> Box<dyn Subject> {
+        Box::new(Shared(Table::default()))
+    }
+}
+
+#[async_trait]
+impl Subject for Shared {
+    async fn join(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.join())
+    }
+
+    fn expiry(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test]
+async fn conforms() {
+    standard(&Tables).await;
+    shared(&Tables).await;
 }
