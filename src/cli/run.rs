@@ -46,7 +46,8 @@ pub(super) struct Args {
     /// Bytes of records the process may hold
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = units::bytes)]
     buffer: usize,
-    /// A directory of its own for state. (SQS and Kafka keep their positions themselves: nothing is in it yet.)
+    /// A directory of its own for state: the positions in streams, which keep none themselves [default:
+    /// $XDG_STATE_HOME/klr]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Drain what is there now, then exit
@@ -82,6 +83,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !resources.functions.is_empty() {
         tokio::spawn(klr_host::reap());
     }
+    #[cfg(feature = "state")]
+    wiring.keep_state_in(args.state);
     for function in &resources.functions {
         tokio::select! {
             started = wiring.function(function) => started?,

@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use bytes::Bytes;
 use cloudevents::{AttributesWriter, Data, Event};
-#[cfg(any(feature = "sqs", feature = "kafka"))]
+#[cfg(any(feature = "sqs", feature = "kafka", feature = "kinesis", feature = "dynamodb"))]
 use {
     crate::deliver::cloudevent::Envelope,
     anyhow::Context as _,
@@ -20,12 +20,15 @@ use {
 pub(super) struct Args {
     /// What stdin holds, one JSON document a line
     source: SourceKind,
-    /// The event source's ARN; needed for sqs, and makes a Kafka event MSK's
+    /// The event source's ARN; needed for sqs, kinesis and dynamodb, and makes a Kafka event MSK's
     #[arg(long, value_name = "ARN")]
     event_source_arn: Option<String>,
     /// The cluster's bootstrap servers, as they stand in a Kafka event
     #[arg(long, value_name = "HOST:PORT,…")]
     bootstrap_servers: Option<String>,
+    /// The shard, as it stands in a Kinesis event
+    #[arg(long, value_name = "ID", default_value = "shardId-000000000000")]
+    shard_id: String,
     /// Records an event [default: all in one]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: Option<u64>,
@@ -43,6 +46,10 @@ enum SourceKind {
     Sqs,
     #[cfg(feature = "kafka")]
     Kafka,
+    #[cfg(feature = "kinesis")]
+    Kinesis,
+    #[cfg(feature = "dynamodb")]
+    Dynamodb,
     #[cfg(feature = "s3")]
     S3,
 }
@@ -55,6 +62,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         SourceKind::Sqs => sqs(args, stdin, &mut out),
         #[cfg(feature = "kafka")]
         SourceKind::Kafka => kafka(args, stdin, &mut out),
+        #[cfg(feature = "kinesis")]
+        SourceKind::Kinesis => kinesis(args, stdin, &mut out),
+        #[cfg(feature = "dynamodb")]
+        SourceKind::Dynamodb => dynamodb(args, stdin, &mut out),
         #[cfg(feature = "s3")]
         SourceKind::S3 => s3(args, stdin, &mut out),
     };
@@ -120,6 +131,43 @@ fn kafka(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Resu
     let first = servers.split(',').next().unwrap_or_default();
     let envelope = Envelope::kafka(args.event_source_arn.clone(), first, topic);
     write_batches(args, &records, &shape, &envelope, out)
+}
+
+/// The stream's ARN, and what a read of the one shard would say of itself.
+#[cfg(any(feature = "kinesis", feature = "dynamodb"))]
+fn stream(args: &Args) -> anyhow::Result<(klr_aws::Arn, klr_aws::shards::Reading)> {
+    let arn = args.event_source_arn.as_deref().context("shape needs --event-source-arn, the stream's")?;
+    let partition = klr_contract::Partition { index: 0, epoch: 0 };
+    let reading = klr_aws::shards::Reading { partition, shard: args.shard_id.as_str().into(), closed: false };
+    Ok((arn.parse().context("--event-source-arn")?, reading))
+}
+
+#[cfg(feature = "kinesis")]
+fn kinesis(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result<()> {
+    let (arn, reading) = stream(args)?;
+    let config = klr_kinesis::Config::new(arn, "").context("--event-source-arn")?;
+    let native = |line: anyhow::Result<(usize, String)>| {
+        let (number, text) = line?;
+        klr_kinesis::Native::parse(&text).with_context(|| format!("line {number}"))
+    };
+    let natives: Vec<_> = lines(input).map(native).collect::<anyhow::Result<_>>()?;
+    let records = klr_kinesis::records(&config, &reading, &natives);
+    let envelope = Envelope::stream("kinesis", config.arn.to_string(), config.stream().to_owned());
+    write_batches(args, &records, &klr_kinesis::Shape, &envelope, out)
+}
+
+#[cfg(feature = "dynamodb")]
+fn dynamodb(args: &Args, input: impl BufRead, out: &mut impl Write) -> anyhow::Result<()> {
+    let (arn, reading) = stream(args)?;
+    let config = klr_dynamodb::Config::new(arn, "").context("--event-source-arn")?;
+    let native = |line: anyhow::Result<(usize, String)>| {
+        let (number, text) = line?;
+        klr_dynamodb::Native::parse(&text).with_context(|| format!("line {number}"))
+    };
+    let natives: Vec<_> = lines(input).map(native).collect::<anyhow::Result<_>>()?;
+    let records = klr_dynamodb::records(&config, &reading, natives);
+    let envelope = Envelope::stream("dynamodb", config.arn.to_string(), config.table().to_owned());
+    write_batches(args, &records, &klr_dynamodb::Shape, &envelope, out)
 }
 
 #[cfg(feature = "s3")]

@@ -1,18 +1,21 @@
 //! Resources to running parts: sources, sinks, functions under the host.
 
+mod destination;
+mod source;
+
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use klr_contract::{Shape, Source};
+use klr_contract::Source;
 use klr_host::Host;
 use reqwest::Url;
 use serde::Deserialize;
+use source::Read;
 
 use crate::{
     config::{self, LARGEST_EVENT, Target},
     deliver::{
         Invoker,
-        cloudevent::Envelope,
         sink::{self, Delivery, Sink},
     },
     mapping::{Lanes, Mapping, Means, Policy, Settings, Status, buffer::Buffer},
@@ -28,6 +31,9 @@ pub(super) struct Wiring {
     pub drain: Duration,
     pub once: bool,
     functions: HashMap<String, Function>,
+    /// Where positions are kept that a source does not keep.
+    #[cfg(feature = "state")]
+    state: source::State,
 }
 
 /// A function that runs here.
@@ -54,7 +60,15 @@ impl Wiring {
             drain,
             once,
             functions: HashMap::new(),
+            #[cfg(feature = "state")]
+            state: source::State::default(),
         })
+    }
+
+    /// Keeps positions there instead of in the usual place.
+    #[cfg(feature = "state")]
+    pub fn keep_state_in(&mut self, directory: Option<PathBuf>) {
+        self.state.keep_in(directory);
     }
 
     /// Starts a function under the host, on a port of its own.
@@ -156,23 +170,25 @@ impl Wiring {
             batch_size: mapping.batch_size,
             window: mapping.window,
             budget: way.budget,
-            lanes: Lanes::Partitions,
+            lanes: source::lanes(mapping),
             policy: Policy {
                 report: mapping.report_batch_item_failures,
                 retries: mapping.maximum_retry_attempts,
                 age: mapping.maximum_record_age,
                 bisect: mapping.bisect,
-                ..Policy::default()
+                from_lowest: source::lanes(mapping) != Lanes::Partitions,
+                on_failure: mapping.on_failure(),
             },
             maximum_concurrency: mapping.maximum_concurrency,
             timeout: way.timeout,
             drain: self.drain,
             once: self.once,
         };
-        let (source, shape, mut envelope) = self.source(mapping).await?;
+        let Read { source, shape, info, mut envelope } = self.source(mapping).await?;
         envelope.function_name = Some(mapping.function_name().to_owned());
         envelope.mapping = Some(mapping.uuid);
         envelope.overrides.clone_from(&self.overrides);
+        let destination = destination::open(mapping, &shape, info, &envelope).await?;
         let invoker: Arc<dyn Invoker> = Arc::new(Delivery {
             sink: way.sink,
             shape: Arc::clone(&shape),
@@ -181,31 +197,7 @@ impl Wiring {
         });
         let status = self.status(&mapping.name);
         let usage = self.buffer.usage();
-        Ok(Mapping { source, means: Means { settings, shape, invoker, destination: None, status, usage } })
-    }
-
-    async fn source(&self, mapping: &config::Mapping) -> anyhow::Result<(Source, Arc<dyn Shape>, Envelope)> {
-        match &mapping.source {
-            #[cfg(feature = "sqs")]
-            config::Source::Sqs(config) => {
-                let envelope = Envelope::sqs(config.arn.clone(), config.name.clone());
-                let queue = klr_sqs::Queue::open(config.clone()).await;
-                Ok((Source::Queue(Box::new(queue)), Arc::new(klr_sqs::Shape), envelope))
-            }
-            #[cfg(feature = "kafka")]
-            config::Source::Kafka { config, access } => {
-                let mut config = config.clone();
-                config.security = config::resolve(access).await?;
-                config.drain_timeout = self.drain;
-                config.once = self.once;
-                let first = config.bootstrap.first().map_or("", String::as_str);
-                let envelope = Envelope::kafka(config.arn.clone(), first, config.topic.clone());
-                let shape = Arc::new(klr_kafka::Shape::new(&config));
-                Ok((Source::Log(Box::new(klr_kafka::Source::open(config)?)), shape, envelope))
-            }
-            #[cfg(not(any(feature = "sqs", feature = "kafka")))]
-            _ => bail!("this klr was built without any source"),
-        }
+        Ok(Mapping { source, means: Means { settings, shape, invoker, destination, status, usage } })
     }
 }
 

@@ -42,6 +42,12 @@ fn duplicate_names(resources: &Resources) -> Vec<Problem> {
     problems
 }
 
+#[cfg(any(feature = "kinesis", feature = "dynamodb"))]
+fn same_stream(arn: &klr_aws::Arn, function: &str) -> (&'static str, String) {
+    let text = format!(r#"The event source arn (" {arn} ") and function (" {function} ") provided mapping"#);
+    ("spec.eventSourceArn", text)
+}
+
 /// AWS takes one mapping per source and function; these are its words.
 fn same_source(earlier: &Mapping, later: &Mapping) -> Option<Problem> {
     if name::qualified(&earlier.function) != name::qualified(&later.function) {
@@ -53,6 +59,14 @@ fn same_source(earlier: &Mapping, later: &Mapping) -> Option<Problem> {
         #[cfg(feature = "kafka")]
         (Source::Kafka { config: a, .. }, Source::Kafka { config: b, .. }) => {
             super::kafka::conflict(a, b, &later.function)
+        }
+        #[cfg(feature = "kinesis")]
+        (Source::Kinesis(a), Source::Kinesis(b)) if (&a.arn, &a.endpoint) == (&b.arn, &b.endpoint) => {
+            Some(same_stream(&b.arn, &later.function))
+        }
+        #[cfg(feature = "dynamodb")]
+        (Source::DynamoDb(a), Source::DynamoDb(b)) if (&a.arn, &a.endpoint) == (&b.arn, &b.endpoint) => {
+            Some(same_stream(&b.arn, &later.function))
         }
         #[allow(unreachable_patterns, reason = "with one source built in there is nothing else")]
         _ => None,
@@ -74,8 +88,8 @@ fn shared_queues(resources: &Resources) -> Vec<Problem> {
     for mapping in &resources.mappings {
         match &mapping.source {
             Source::Sqs(queue) => readers.insert(key(queue), &mapping.place),
-            #[cfg(feature = "kafka")]
-            Source::Kafka { .. } => None,
+            #[allow(unreachable_patterns, reason = "with queues alone there is nothing else")]
+            _ => None,
         };
     }
     let mut problems = Vec::new();

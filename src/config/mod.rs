@@ -28,6 +28,8 @@ mod secret;
 #[cfg(feature = "sqs")]
 mod sqs;
 mod start;
+#[cfg(any(feature = "kinesis", feature = "dynamodb"))]
+mod stream;
 mod target;
 
 use std::path::PathBuf;
@@ -92,11 +94,9 @@ impl Resources {
             let failure = resolve_one(&mut mapping.target, &mapping.place, &function, sink.as_ref());
             problems.extend(failure);
             if let Target::Environment(sink) = &mapping.target
-                && mapping.report_batch_item_failures
                 && sink.ack_mode() == AckMode::Accepted
             {
-                let (place, field) = (mapping.place.clone(), "spec.functionResponseTypes".to_owned());
-                problems.push(Problem { place, field, message: mapping::NO_REPLY.to_owned() });
+                problems.extend(mapping.needs_an_answer());
             }
         }
         for notification in &mut self.notifications {
@@ -127,6 +127,16 @@ impl Resources {
             let name = notification.function_name().to_owned();
             meet(&mut notification.target, &name);
         }
+    }
+}
+
+/// A server that speaks the source's protocol.
+fn endpoint(node: &node::Node) -> Option<String> {
+    let expected = "must be an http or https address, as http://localhost:9324";
+    let text = node.text()?;
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(text.to_owned()),
+        _ => node.refuse(expected),
     }
 }
 

@@ -7,8 +7,7 @@ use super::node::{Fields, Node};
 pub(super) const KINDS: [&str; 3] = ["TopicSubscription", "EventRule", "LogSubscription"];
 
 /// Services a mapping may poll on AWS, by the service in their ARN.
-pub(super) const SERVICES: [(&str, &str); 4] =
-    [("kinesis", "Kinesis"), ("dynamodb", "DynamoDB Streams"), ("mq", "Amazon MQ"), ("rds", "DocumentDB")];
+pub(super) const SERVICES: [(&str, &str); 2] = [("mq", "Amazon MQ"), ("rds", "DocumentDB")];
 
 /// Ways into a Kafka cluster.
 pub(super) const ACCESS: [&str; 7] = [
@@ -41,11 +40,6 @@ pub(super) fn cannot(what: &str, remedy: &str) -> String {
 /// Filters. Without them a function would see what it must not.
 pub(super) fn filters(filters: &Node) {
     filters.wrong(cannot("filter", "remove the filters only if the function may see every record"));
-}
-
-pub(super) fn on_failure(destination: &Node) {
-    let remedy = "without one, what exhausts its retries is dropped; remove it only if that is acceptable";
-    destination.wrong(cannot("send records to an on-failure destination", remedy));
 }
 
 pub(super) fn schema_registry(registry: &Node) {

@@ -109,7 +109,7 @@ fn receive(spec: &Fields) -> Option<Receive> {
 
 #[cfg(feature = "sqs")]
 fn queue(spec: &Fields, arn: &Node) -> Option<Receive> {
-    let endpoint = spec.get("endpoint").and_then(|node| super::sqs::endpoint(&node));
+    let endpoint = spec.get("endpoint").and_then(|node| super::endpoint(&node));
     Some(Receive::Queue(super::sqs::config(&super::sqs::queue(arn)?, endpoint, false)))
 }
 

@@ -9,7 +9,7 @@ use super::node::{Fields, Node};
 /// The queue of a mapping, with AWS's rules on its batches.
 pub(super) fn read(spec: &Fields, batch_size: usize, window: Duration) -> Option<Source> {
     let queue = queue(&spec.get("eventSourceArn")?);
-    let endpoint = spec.get("endpoint").and_then(|node| endpoint(&node));
+    let endpoint = spec.get("endpoint").and_then(|node| super::endpoint(&node));
     if queue.as_ref()?.fifo() {
         if let Some(node) = spec.get("batchSize").filter(|_| batch_size > 10) {
             node.wrong(format!("must be at most 10 for a FIFO queue, is {batch_size}"));
@@ -49,16 +49,6 @@ pub(super) fn queue<'a>(node: &Node<'a>) -> Option<Queue<'a>> {
     match parts.filter(|parts| Arn::is_account(parts.account) && named(parts.resource)) {
         Some(parts) => Some(Queue { arn, parts }),
         None => node.refuse("must be a queue's ARN, as arn:aws:sqs:us-east-1:123456789012:orders"),
-    }
-}
-
-/// Any SQS-compatible server.
-pub(super) fn endpoint(node: &Node) -> Option<String> {
-    let expected = "must be an http or https address, as http://localhost:9324";
-    let text = node.text()?;
-    match reqwest::Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(text.to_owned()),
-        _ => node.refuse(expected),
     }
 }
 

@@ -45,6 +45,11 @@ impl Envelope {
         Self::batches("sqs", arn, queue, false)
     }
 
+    /// Batches of a Kinesis or DynamoDB stream.
+    pub fn stream(service: &str, arn: String, name: String) -> Self {
+        Self::batches(service, arn, name, false)
+    }
+
     /// Batches of a topic; `bootstrap` is the first server's address, which names a cluster without an ARN.
     pub fn kafka(arn: Option<String>, bootstrap: &str, topic: String) -> Self {
         let source = arn.unwrap_or_else(|| format!("kafka://{bootstrap}/{topic}"));
@@ -169,13 +174,12 @@ fn digest(mapping: Option<Uuid>, batch: &[Record]) -> [u8; 32] {
     for record in batch {
         match &record.place {
             Place::Item { id, .. } => hash.update(id),
-            Place::At { partition, position, .. } => {
+            Place::At { partition, position: Position::Offset(offset), .. } => {
                 hash.update(partition.index.to_be_bytes());
-                match position {
-                    Position::Offset(offset) => hash.update(offset.to_be_bytes()),
-                    Position::Opaque(bytes) => hash.update(bytes),
-                }
+                hash.update(offset.to_be_bytes());
             }
+            // A shard's number is another one after a restart; its sequence numbers are not.
+            Place::At { position: Position::Opaque(bytes), .. } => hash.update(bytes),
         }
         hash.update([0]);
     }

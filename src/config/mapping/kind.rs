@@ -8,6 +8,8 @@ pub(in crate::config) enum Kind {
     Sqs,
     Msk,
     SelfManaged,
+    Kinesis,
+    DynamoDb,
 }
 
 impl Kind {
@@ -16,11 +18,13 @@ impl Kind {
             Self::Sqs => "SQS",
             Self::Msk => "Amazon MSK",
             Self::SelfManaged => "self-managed Kafka",
+            Self::Kinesis => "Kinesis",
+            Self::DynamoDb => "DynamoDB Streams",
         }
     }
 
     pub(super) fn kafka(self) -> bool {
-        self != Self::Sqs
+        matches!(self, Self::Msk | Self::SelfManaged)
     }
 }
 
@@ -44,6 +48,8 @@ pub(super) const FIELDS: &[&str] = &[
     "maximumRecordAgeInSeconds",
     "maximumRetryAttempts",
     "metricsConfig",
+    "onDestinationError",
+    "onLostPosition",
     "parallelizationFactor",
     "provisionedPollerConfig",
     "queues",
@@ -62,23 +68,28 @@ pub(super) const FIELDS: &[&str] = &[
 /// Settings that only some sources have. AWS refuses most of them elsewhere, and passes over none we know of.
 const ONLY: &[(&str, &[Kind], &str)] = {
     const KAFKA: &[Kind] = &[Kind::Msk, Kind::SelfManaged];
+    const STREAMS: &[Kind] = &[Kind::Kinesis, Kind::DynamoDb];
+    const LOGS: &[Kind] = &[Kind::Msk, Kind::SelfManaged, Kind::Kinesis, Kind::DynamoDb];
+    const CALLED: &[Kind] = &[Kind::Sqs, Kind::Msk, Kind::Kinesis, Kind::DynamoDb];
     &[
         ("amazonManagedKafkaEventSourceConfig", &[Kind::Msk], "Amazon MSK"),
-        ("bisectBatchOnFunctionError", KAFKA, "streams and Kafka"),
+        ("bisectBatchOnFunctionError", LOGS, "streams and Kafka"),
         ("documentDBEventSourceConfig", &[], "DocumentDB"),
-        ("endpoint", &[Kind::Sqs, Kind::Msk], "SQS and Amazon MSK"),
+        ("endpoint", CALLED, "SQS, Amazon MSK and streams"),
         ("loggingConfig", KAFKA, "Kafka"),
-        ("maximumRecordAgeInSeconds", KAFKA, "streams and Kafka"),
-        ("maximumRetryAttempts", KAFKA, "streams and Kafka"),
-        ("parallelizationFactor", &[], "Kinesis and DynamoDB"),
+        ("maximumRecordAgeInSeconds", LOGS, "streams and Kafka"),
+        ("maximumRetryAttempts", LOGS, "streams and Kafka"),
+        ("onDestinationError", LOGS, "streams and Kafka"),
+        ("onLostPosition", STREAMS, "Kinesis and DynamoDB"),
+        ("parallelizationFactor", STREAMS, "Kinesis and DynamoDB"),
         ("queues", &[], "Amazon MQ"),
         ("scalingConfig", &[Kind::Sqs], "SQS"),
         ("selfManagedKafkaEventSourceConfig", &[Kind::SelfManaged], "self-managed Kafka"),
         ("sourceAccessConfigurations", KAFKA, "Kafka, Amazon MQ and DocumentDB"),
-        ("startingPosition", KAFKA, "streams and Kafka"),
-        ("startingPositionTimestamp", KAFKA, "streams and Kafka"),
+        ("startingPosition", LOGS, "streams and Kafka"),
+        ("startingPositionTimestamp", LOGS, "streams and Kafka"),
         ("topics", KAFKA, "Kafka"),
-        ("tumblingWindowInSeconds", &[], "Kinesis and DynamoDB"),
+        ("tumblingWindowInSeconds", STREAMS, "Kinesis and DynamoDB"),
     ]
 };
 
@@ -102,12 +113,17 @@ pub(super) fn kind(spec: &Fields) -> Option<Kind> {
             match arn.service {
                 "sqs" => Some(Kind::Sqs),
                 "kafka" => Some(Kind::Msk),
+                "kinesis" => Some(Kind::Kinesis),
+                "dynamodb" => Some(Kind::DynamoDb),
                 other => {
                     let later = not_yet::SERVICES.iter().find(|(service, _)| *service == other);
                     let Some((_, name)) = later else {
                         return node.refuse("Unrecognized event source.");
                     };
-                    node.refuse(not_yet::cannot(&format!("poll {name}"), "it polls SQS and Kafka"))
+                    node.refuse(not_yet::cannot(
+                        &format!("poll {name}"),
+                        "it polls SQS, Kafka, Kinesis and DynamoDB Streams",
+                    ))
                 }
             }
         }
@@ -125,7 +141,7 @@ pub(super) fn refuse_other_sources_settings(spec: &Fields, kind: Kind) {
         return;
     };
     const UNSUPPORTED: &str = "Unsupported DestinationConfig parameter for given event source mapping type.";
-    if !kind.kafka() {
+    if kind == Kind::Sqs {
         return config.wrong(UNSUPPORTED);
     }
     let Some(config) = config.fields(&["onFailure", "onSuccess"]) else {
@@ -133,11 +149,5 @@ pub(super) fn refuse_other_sources_settings(spec: &Fields, kind: Kind) {
     };
     if let Some(success) = config.get("onSuccess") {
         success.wrong(UNSUPPORTED);
-    }
-    let failure = config.get("onFailure").and_then(|node| node.fields(&["destination"]));
-    let destination = failure.and_then(|failure| failure.get("destination"));
-    // AWS: the empty text takes a destination away.
-    if let Some(node) = destination.filter(|node| node.text().is_some_and(|text| !text.is_empty())) {
-        not_yet::on_failure(&node);
     }
 }

@@ -7,12 +7,19 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::destination::{self, Destination};
 use super::node::{Fields, Node};
 use super::resource::Meta;
 use super::target::{self, Target};
-use super::{name, not_yet, problem::Place};
-use crate::deliver::AckMode;
+use super::{
+    name, not_yet,
+    problem::{Place, Problem},
+};
+use crate::{deliver::AckMode, mapping::next::OnFailure};
 use kind::{FIELDS, Kind, refuse_other_sources_settings};
+
+/// AWS: "up to ten retries" where a mapping asks for no limit and has a destination.
+const KAFKA_RETRIES: u32 = 10;
 
 /// A mapping, valid by construction.
 #[derive(Debug, Clone)]
@@ -45,11 +52,38 @@ pub struct Mapping {
     pub maximum_record_age: Option<Duration>,
     /// Whether a failed batch is halved.
     pub bisect: bool,
+    /// Logs: where records go that are given up.
+    pub destination: Option<Destination>,
+    /// What that destination does not take is dropped, as AWS does.
+    pub drop_undelivered: bool,
+    /// Streams: lanes of a shard.
+    pub parallelization_factor: usize,
+    /// Streams: the length of a tumbling window.
+    pub tumbling: Option<Duration>,
     /// Where its batches go.
     pub target: Target,
 }
 
 impl Mapping {
+    /// What becomes of records that are given up.
+    pub fn on_failure(&self) -> OnFailure {
+        match (&self.destination, self.drop_undelivered) {
+            (None, _) => OnFailure::Drop,
+            (Some(_), false) => OnFailure::Send,
+            (Some(_), true) => OnFailure::SendOrDrop,
+        }
+    }
+
+    /// What of it a sink that only accepts cannot give.
+    pub(super) fn needs_an_answer(&self) -> Option<Problem> {
+        let (field, message) = match (self.report_batch_item_failures, self.tumbling) {
+            (true, _) => ("spec.functionResponseTypes", NO_REPLY),
+            (_, Some(_)) => ("spec.tumblingWindowInSeconds", NO_STATE),
+            (false, None) => return None,
+        };
+        Some(Problem { place: self.place.clone(), field: field.to_owned(), message: message.to_owned() })
+    }
+
     /// The function's bare name, as a `Function` of these files would have it.
     pub fn function_name(&self) -> &str {
         name::function(&self.function).expect("checked when it was read")
@@ -70,6 +104,12 @@ pub enum Source {
         /// [`resolve`](super::resolve) makes it of these.
         access: Vec<super::Access>,
     },
+    /// A Kinesis stream.
+    #[cfg(feature = "kinesis")]
+    Kinesis(klr_kinesis::Config),
+    /// A table's stream.
+    #[cfg(feature = "dynamodb")]
+    DynamoDb(klr_dynamodb::Config),
 }
 
 /// Reads `spec`; what is wrong with it is noted where it stands.
@@ -89,11 +129,18 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Mapping> {
         Kind::Sqs => super::sqs::read(&spec, batch_size, window),
         #[cfg(feature = "kafka")]
         Kind::Msk | Kind::SelfManaged => super::kafka::read(&spec, kind == Kind::Msk, meta.uuid),
+        #[cfg(feature = "kinesis")]
+        Kind::Kinesis => super::stream::kinesis(&spec, meta.uuid),
+        #[cfg(feature = "dynamodb")]
+        Kind::DynamoDb => super::stream::dynamodb(&spec, meta.uuid),
         #[allow(unreachable_patterns, reason = "with every source built in")]
         _ => spec.node().refuse(format!("this klr was built without {}", kind.name())),
     };
     let report_batch_item_failures = response_types(&spec, target.as_ref());
     let retries = spec.get("maximumRetryAttempts").and_then(|node| node.whole(-1..=10_000));
+    let destination = destination(&spec);
+    // AWS: a Kafka mapping with a destination does not retry for ever.
+    let cap = (kind.kafka() && destination.is_some()).then_some(KAFKA_RETRIES);
     Some(Mapping {
         name: meta.name.clone(),
         namespace: meta.namespace.clone(),
@@ -105,8 +152,15 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Mapping> {
         window,
         report_batch_item_failures,
         maximum_concurrency: maximum_concurrency(&spec),
-        maximum_retry_attempts: retries.and_then(|retries| u32::try_from(retries).ok()),
+        maximum_retry_attempts: retries.and_then(|retries| u32::try_from(retries).ok()).or(cap),
+        drop_undelivered: drop_undelivered(&spec),
+        destination,
         maximum_record_age: record_age(&spec),
+        parallelization_factor: spec
+            .get("parallelizationFactor")
+            .and_then(|node| node.size(1..=10))
+            .unwrap_or(1),
+        tumbling: tumbling(&spec, target.as_ref()),
         bisect: spec.get("bisectBatchOnFunctionError").and_then(|node| node.boolean()).unwrap_or(false),
         source: source?,
         target: target?,
@@ -151,7 +205,7 @@ fn filters(spec: &Fields) {
 }
 
 fn batch_size(spec: &Fields, kind: Kind) -> usize {
-    let default = if kind.kafka() { 100 } else { 10 };
+    let default = if kind == Kind::Sqs { 10 } else { 100 };
     spec.get("batchSize").and_then(|node| node.size(1..=10_000)).unwrap_or(default)
 }
 
@@ -163,6 +217,24 @@ fn window(spec: &Fields, kind: Kind) -> Duration {
 
 fn maximum_concurrency(spec: &Fields) -> Option<usize> {
     spec.get("scalingConfig")?.fields(&["maximumConcurrency"])?.get("maximumConcurrency")?.size(2..=1000)
+}
+
+/// Where records go that are given up.
+fn destination(spec: &Fields) -> Option<Destination> {
+    let failure = spec.get("destinationConfig")?.fields(&["onFailure", "onSuccess"])?.get("onFailure")?;
+    let node = failure.fields(&["destination"])?.get("destination")?;
+    // A list of one; what is wrong with it is noted elsewhere.
+    let topic = spec.get("topics").and_then(|node| node.items()).and_then(|items| items.first()?.text());
+    match destination::read(node.text()?, topic) {
+        Ok(destination) => destination,
+        Err(wrong) => node.refuse(wrong.to_string()),
+    }
+}
+
+/// `onDestinationError`, ours: whether a destination that does not answer holds its partition, or is done without.
+fn drop_undelivered(spec: &Fields) -> bool {
+    let node = spec.get("onDestinationError");
+    node.and_then(|node| node.one_of(&[("hold", false), ("drop", true)])).unwrap_or_default()
 }
 
 fn record_age(spec: &Fields) -> Option<Duration> {
@@ -201,3 +273,19 @@ fn response_types(spec: &Fields, target: Option<&Target>) -> bool {
 /// Why a sink and partial batch responses do not go together.
 pub(super) const NO_REPLY: &str = "ReportBatchItemFailures needs the function's own answer, and this sink only accepts \
     (ackMode accepted, or the ingress of a Broker or Channel); deliver to the function itself, or remove it";
+
+/// `TumblingWindowInSeconds`. The state comes back in the function's answer, so the sink must be one that gives it.
+fn tumbling(spec: &Fields, target: Option<&Target>) -> Option<Duration> {
+    let node = spec.get("tumblingWindowInSeconds")?;
+    let seconds = node.size(0..=900).filter(|seconds| *seconds > 0)?;
+    if let Some(Target::Sink(sink)) = target
+        && sink.ack_mode() == AckMode::Accepted
+    {
+        node.wrong(NO_STATE);
+    }
+    Some(Duration::from_secs(seconds as u64))
+}
+
+/// Why a sink and tumbling windows do not go together.
+const NO_STATE: &str = "a tumbling window's state comes back in the function's own answer, and this sink only \
+    accepts (ackMode accepted, or the ingress of a Broker or Channel); deliver to the function itself, or remove it";

@@ -1,0 +1,128 @@
+//! Mappings to sources, and where positions are kept for those that keep none.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context as _;
+use klr_contract::{BatchInfo, Shape, Source};
+
+use super::Wiring;
+use crate::{config, deliver::cloudevent::Envelope, mapping::Lanes};
+
+/// What failure records say of a source's records; queues have none.
+type Info = Option<Arc<dyn BatchInfo>>;
+
+/// What a mapping reads, and how its batches look and are called.
+pub(super) struct Read {
+    pub source: Source,
+    pub shape: Arc<dyn Shape>,
+    pub info: Info,
+    pub envelope: Envelope,
+}
+
+/// The store of positions, opened when the first mapping needs it.
+#[cfg(feature = "state")]
+#[derive(Default)]
+pub(super) struct State {
+    directory: Option<PathBuf>,
+    store: tokio::sync::OnceCell<Arc<dyn klr_contract::Store>>,
+}
+
+#[cfg(feature = "state")]
+impl State {
+    pub(super) fn keep_in(&mut self, directory: Option<PathBuf>) {
+        self.directory = directory;
+    }
+
+    async fn store(&self) -> anyhow::Result<Arc<dyn klr_contract::Store>> {
+        let store = self.store.get_or_try_init(|| self.open()).await?;
+        Ok(Arc::clone(store))
+    }
+
+    async fn open(&self) -> anyhow::Result<Arc<dyn klr_contract::Store>> {
+        let directory = self.directory.clone().or_else(default_directory);
+        let directory =
+            directory.context("neither --state, XDG_STATE_HOME nor HOME says where to keep positions")?;
+        Ok(Arc::new(crate::state::open(&directory).await?))
+    }
+}
+
+/// `$XDG_STATE_HOME/klr`.
+#[cfg(feature = "state")]
+fn default_directory() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    Some(home?.join("klr"))
+}
+
+impl Wiring {
+    pub(super) async fn source(&self, mapping: &config::Mapping) -> anyhow::Result<Read> {
+        match &mapping.source {
+            #[cfg(feature = "sqs")]
+            config::Source::Sqs(config) => {
+                let envelope = Envelope::sqs(config.arn.clone(), config.name.clone());
+                let queue = klr_sqs::Queue::open(config.clone()).await;
+                let source = Source::Queue(Box::new(queue));
+                Ok(Read { source, shape: Arc::new(klr_sqs::Shape), info: None, envelope })
+            }
+            #[cfg(feature = "kafka")]
+            config::Source::Kafka { config, access } => {
+                let mut config = config.clone();
+                config.security = config::resolve(access).await?;
+                config.drain_timeout = self.drain;
+                config.once = self.once;
+                let first = config.bootstrap.first().map_or("", String::as_str);
+                let envelope = Envelope::kafka(config.arn.clone(), first, config.topic.clone());
+                let shape = Arc::new(klr_kafka::Shape::new(&config));
+                let info: Info = Some(Arc::new(klr_kafka::BatchInfo::new(&config)));
+                let source = Source::Log(Box::new(klr_kafka::Source::open(config)?));
+                Ok(Read { source, shape, info, envelope })
+            }
+            #[cfg(feature = "kinesis")]
+            config::Source::Kinesis(config) => {
+                let config = klr_kinesis::Config { once: self.once, ..config.clone() };
+                let name = config.stream().to_owned();
+                let envelope = Envelope::stream("kinesis", config.arn.to_string(), name);
+                let info: Info = Some(Arc::new(klr_aws::BatchInfo::kinesis(config.stream_arn())));
+                let source = klr_kinesis::Source::open(config, self.state.store().await?).await;
+                let source = Source::Log(Box::new(source));
+                Ok(Read { source, shape: Arc::new(klr_kinesis::Shape), info, envelope })
+            }
+            #[cfg(feature = "dynamodb")]
+            config::Source::DynamoDb(config) => {
+                let config = klr_dynamodb::Config { once: self.once, ..config.clone() };
+                let name = config.table().to_owned();
+                let envelope = Envelope::stream("dynamodb", config.arn.to_string(), name);
+                let info: Info = Some(Arc::new(klr_aws::BatchInfo::dynamodb(config.arn.to_string())));
+                let source = klr_dynamodb::Source::open(config, self.state.store().await?).await;
+                let source = Source::Log(Box::new(source));
+                Ok(Read { source, shape: Arc::new(klr_dynamodb::Shape), info, envelope })
+            }
+            #[cfg(not(any(feature = "sqs", feature = "kafka", feature = "kinesis", feature = "dynamodb")))]
+            _ => anyhow::bail!("this klr was built without any source"),
+        }
+    }
+}
+
+/// The unit of order of a mapping's source.
+pub(super) fn lanes(mapping: &config::Mapping) -> Lanes {
+    match &mapping.source {
+        #[cfg(feature = "kinesis")]
+        config::Source::Kinesis(_) => keys(mapping),
+        #[cfg(feature = "dynamodb")]
+        config::Source::DynamoDb(_) => keys(mapping),
+        #[allow(unreachable_patterns, reason = "with streams alone there is nothing else")]
+        _ => Lanes::Partitions,
+    }
+}
+
+#[cfg(any(feature = "kinesis", feature = "dynamodb"))]
+fn keys(mapping: &config::Mapping) -> Lanes {
+    let (parallel, tumbling) = (mapping.parallelization_factor, mapping.tumbling);
+    if parallel > 1 && tumbling.is_some() {
+        tracing::warn!(
+            mapping = mapping.name,
+            "a tumbling window's state is per shard: each shard is read in one lane, whatever parallelizationFactor says"
+        );
+    }
+    Lanes::Keys { parallel, tumbling }
+}
