@@ -165,7 +165,7 @@ fn shape_refuses_what_it_cannot_read() {
         (&["sqs", "--event-source-arn", "orders"], "", "expected an ARN"),
         (&["kafka", "--bootstrap-servers", "b"], "\n{", "line 2: expected one Kafka message"),
         (&["s3"], "[]", "line 1: expected an object with a list Records"),
-        (&["pigeon"], "", "sqs, kafka, s3"),
+        (&["pigeon"], "", "sqs, kafka, kinesis, dynamodb, s3"),
     ] {
         let refused = klr(&[&["shape"], args].concat(), dir.path(), stdin);
         assert_eq!((refused.code, refused.stdout.as_str()), (Some(2), ""), "{args:?}");
