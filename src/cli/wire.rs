@@ -2,11 +2,12 @@
 
 mod destination;
 mod source;
+#[cfg(feature = "state")]
+mod state;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use klr_contract::Source;
 use klr_host::Host;
 use reqwest::Url;
 use serde::Deserialize;
@@ -33,7 +34,7 @@ pub(super) struct Wiring {
     functions: HashMap<String, Function>,
     /// Where positions are kept that a source does not keep.
     #[cfg(feature = "state")]
-    state: source::State,
+    state: state::State,
 }
 
 /// A function that runs here.
@@ -61,7 +62,7 @@ impl Wiring {
             once,
             functions: HashMap::new(),
             #[cfg(feature = "state")]
-            state: source::State::default(),
+            state: state::State::default(),
         })
     }
 
@@ -203,6 +204,8 @@ impl Wiring {
 
 #[cfg(feature = "s3")]
 mod bucket {
+    use klr_contract::Source;
+
     use super::*;
     use crate::{config::Notification, trigger::bucket};
 

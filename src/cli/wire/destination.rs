@@ -44,6 +44,7 @@ pub(super) async fn open(
 }
 
 /// Credentials and endpoints are the chain's: a mapping's own endpoint is its source's.
+#[allow(unused_variables, reason = "what only one destination needs")]
 async fn reach(
     mapping: &config::Mapping,
     to: &To,
@@ -91,6 +92,7 @@ async fn region() -> String {
 }
 
 #[cfg(feature = "kafka")]
+#[allow(irrefutable_let_patterns, reason = "with Kafka alone there is nothing else")]
 async fn kafka(mapping: &config::Mapping, topic: &str) -> anyhow::Result<klr_kafka::Destination> {
     let config::Source::Kafka { config, access } = &mapping.source else {
         anyhow::bail!("kafka:// is a topic of the cluster that is read: only a Kafka mapping has one")
