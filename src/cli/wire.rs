@@ -204,6 +204,7 @@ impl Wiring {
 
 #[cfg(feature = "s3")]
 mod bucket {
+    #[cfg(feature = "sqs")]
     use klr_contract::Source;
 
     use super::*;
