@@ -167,17 +167,18 @@ impl Wiring {
     /// One event source mapping, ready to run.
     pub async fn mapping(&self, mapping: &config::Mapping) -> anyhow::Result<Mapping> {
         let way = self.way(&mapping.target)?;
+        let lanes = source::lanes(mapping);
         let settings = Settings {
             batch_size: mapping.batch_size,
             window: mapping.window,
             budget: way.budget,
-            lanes: source::lanes(mapping),
+            lanes,
             policy: Policy {
                 report: mapping.report_batch_item_failures,
                 retries: mapping.maximum_retry_attempts,
                 age: mapping.maximum_record_age,
                 bisect: mapping.bisect,
-                from_lowest: source::lanes(mapping) != Lanes::Partitions,
+                from_lowest: lanes != Lanes::Partitions,
                 on_failure: mapping.on_failure(),
             },
             maximum_concurrency: mapping.maximum_concurrency,

@@ -46,7 +46,7 @@ impl Wiring {
                 let config = klr_kinesis::Config { once: self.once, ..config.clone() };
                 let name = config.stream().to_owned();
                 let envelope = Envelope::stream("kinesis", config.arn.to_string(), name);
-                let info: Info = Some(Arc::new(klr_aws::BatchInfo::kinesis(config.stream_arn())));
+                let info: Info = Some(Arc::new(config.batch_info()));
                 let source = klr_kinesis::Source::open(config, self.state.store().await?).await;
                 let source = Source::Log(Box::new(source));
                 Ok(Read { source, shape: Arc::new(klr_kinesis::Shape), info, envelope })
@@ -56,7 +56,7 @@ impl Wiring {
                 let config = klr_dynamodb::Config { once: self.once, ..config.clone() };
                 let name = config.table().to_owned();
                 let envelope = Envelope::stream("dynamodb", config.arn.to_string(), name);
-                let info: Info = Some(Arc::new(klr_aws::BatchInfo::dynamodb(config.arn.to_string())));
+                let info: Info = Some(Arc::new(config.batch_info()));
                 let source = klr_dynamodb::Source::open(config, self.state.store().await?).await;
                 let source = Source::Log(Box::new(source));
                 Ok(Read { source, shape: Arc::new(klr_dynamodb::Shape), info, envelope })
