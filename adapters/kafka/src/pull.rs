@@ -14,16 +14,17 @@ use crate::{Native, TimestampType, shape};
 /// A pull ends here even if more is there, so that the engine starts on it.
 const RECORDS: usize = 1_000;
 const BYTES: usize = 1 << 20;
+/// Fragments lie in buffers of this size, which never grow: growing copies them. (A buffer that a longer fragment needs is
+/// as long as that.)
+const BUFFER: usize = 64 << 10;
 
-/// A pull being filled. One buffer per partition: a partition that is stuck keeps only its own bytes.
+/// A pull being filled. No buffer has fragments of two partitions: a partition that is stuck keeps only its own bytes.
 pub(crate) struct Pull {
     /// The same for every message: the one topic.
     topic: String,
     buffers: Vec<(Partition, Vec<u8>)>,
     items: Vec<Item>,
     bytes: usize,
-    /// What each partition's buffer came to last time, to allocate once and closely.
-    usual: Vec<usize>,
 }
 
 enum Item {
@@ -39,7 +40,7 @@ enum Item {
 
 impl Pull {
     pub(crate) fn new(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), buffers: Vec::new(), items: Vec::new(), bytes: 0, usual: Vec::new() }
+        Self { topic: topic.to_owned(), buffers: Vec::new(), items: Vec::new(), bytes: 0 }
     }
 
     /// Whether to go on filling it.
@@ -49,7 +50,8 @@ impl Pull {
 
     /// Shapes a message.
     pub(crate) fn add(&mut self, partition: Partition, message: &BorrowedMessage<'_>) {
-        let number = self.buffer(partition);
+        let room = shape::room(&self.topic, message.key(), message.payload());
+        let number = self.buffer(partition, room);
         let (_, buffer) = &mut self.buffers[number];
         let start = buffer.len();
         let (timestamp, timestamp_type) = timestamp(message);
@@ -77,15 +79,8 @@ impl Pull {
     pub(crate) fn seal(&mut self) -> Vec<Arrival> {
         // A message without a time of its own is as old as its arrival.
         let now = Timestamp::now();
-        let mut sealed = Vec::with_capacity(self.buffers.len());
-        for (partition, buffer) in self.buffers.drain(..) {
-            let index = partition.index as usize;
-            if self.usual.len() <= index {
-                self.usual.resize(index + 1, 0);
-            }
-            self.usual[index] = buffer.len();
-            sealed.push((partition, freeze(buffer)));
-        }
+        let sealed: Vec<_> =
+            self.buffers.drain(..).map(|(partition, buffer)| (partition, freeze(buffer))).collect();
         self.bytes = 0;
         let arrival = |item| match item {
             Item::Other(arrival) => arrival,
@@ -102,13 +97,16 @@ impl Pull {
         self.items.drain(..).map(arrival).collect()
     }
 
-    fn buffer(&mut self, partition: Partition) -> usize {
-        // Few partitions a pull, and mostly the last one again.
+    /// A buffer of the partition with so much room.
+    fn buffer(&mut self, partition: Partition, room: usize) -> usize {
+        // Few buffers a pull, and mostly the last one again.
         if let Some(known) = self.buffers.iter().rposition(|(of, _)| *of == partition) {
-            return known;
+            let (_, buffer) = &self.buffers[known];
+            if buffer.capacity() - buffer.len() >= room {
+                return known;
+            }
         }
-        let usual = self.usual.get(partition.index as usize).copied().unwrap_or_default();
-        self.buffers.push((partition, Vec::with_capacity(usual)));
+        self.buffers.push((partition, Vec::with_capacity(room.max(BUFFER))));
         self.buffers.len() - 1
     }
 }

@@ -12,6 +12,9 @@ use crate::{Config, Header, Native, TimestampType};
 /// How every fragment begins. The topic follows, so a fragment says by itself which list of the event it belongs to.
 const HEAD: &[u8] = br#"{"topic":"#;
 
+/// Room for the rest of a fragment: names, quotes, numbers of any length.
+const FIELDS: usize = 192;
+
 /// The Lambda event of a Kafka batch: `{"eventSource", ["eventSourceArn",] "bootstrapServers", "records": {"t-0": […]}}`.
 #[derive(Debug, Clone)]
 pub struct Shape {
@@ -125,12 +128,23 @@ struct List<'a> {
     index: u32,
 }
 
+impl List<'_> {
+    /// Whether the record stands in it: its topic is compared, not looked for.
+    fn has(&self, record: &Record) -> bool {
+        let from = fragment(record).get(HEAD.len()..).unwrap_or_default();
+        index_of(record) == self.index && !self.topic.is_empty() && from.starts_with(self.topic)
+    }
+}
+
 fn list_of(record: &Record) -> List<'_> {
-    let index = match &record.place {
+    List { topic: topic_of(fragment(record)), index: index_of(record) }
+}
+
+fn index_of(record: &Record) -> u32 {
+    match &record.place {
         Place::At { partition, .. } => partition.index,
         Place::Item { .. } => 0,
-    };
-    List { topic: topic_of(fragment(record)), index }
+    }
 }
 
 /// The lists of a batch in order of first appearance, and for each record the number of its list.
@@ -139,9 +153,9 @@ fn lists(batch: &[Record]) -> (Vec<List<'_>>, Vec<usize>) {
     let mut of_each = Vec::with_capacity(batch.len());
     let mut last = 0;
     for record in batch {
-        let list = list_of(record);
         // Runs of one partition are the rule.
-        if lists.get(last) != Some(&list) {
+        if !lists.get(last).is_some_and(|list| list.has(record)) {
+            let list = list_of(record);
             last = lists.iter().position(|known| *known == list).unwrap_or_else(|| {
                 lists.push(list);
                 lists.len() - 1
@@ -205,13 +219,18 @@ fn name_len(list: &List<'_>) -> usize {
     list.topic.len().max(2) + 1 + list.index.checked_ilog10().unwrap_or(0) as usize + 1
 }
 
+/// What a fragment mostly needs: exact but for headers, and a topic with something to escape.
+pub(crate) fn room(topic: &str, key: Option<&[u8]>, value: Option<&[u8]>) -> usize {
+    let base64 = |bytes: Option<&[u8]>| STANDARD.encoded_length(bytes.map_or(0, <[u8]>::len));
+    base64(key) + base64(value) + topic.len() + FIELDS
+}
+
 /// Writes the fragment of one message; answers the trace its headers say it is part of.
 pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(
     native: Native<'a, H>,
     out: &mut Vec<u8>,
 ) -> Option<Box<Trace>> {
-    let bytes = native.key.map_or(0, <[u8]>::len) + native.value.map_or(0, <[u8]>::len);
-    out.reserve(bytes / 3 * 4 + native.topic.len() + 192);
+    out.reserve(room(native.topic, native.key, native.value));
     out.put_slice(HEAD);
     string(native.topic, out);
     out.put_slice(br#","partition":"#);
