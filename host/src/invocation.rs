@@ -104,9 +104,13 @@ pub(crate) fn platform_failure(id: &str, kind: &str, why: &str) -> Outcome {
 /// A trace header for a caller that sent none: an epoch and 96 random bits, unsampled.
 pub(crate) fn new_trace() -> HeaderValue {
     let mut buffer = Uuid::encode_buffer();
-    let random = Uuid::new_v4().simple().encode_lower(&mut buffer);
-    let root = format!("Root=1-{:08x}-{}", Timestamp::now().as_second(), &random[..24]);
-    HeaderValue::from_str(&root).expect("hexadecimal digits are a header value")
+    // Its first eight digits are the time, as X-Ray wants them.
+    let mut id = *Uuid::new_v4().as_bytes();
+    let now = u32::try_from(Timestamp::now().as_second()).unwrap_or_default();
+    id[..4].copy_from_slice(&now.to_be_bytes());
+    let (time, random) = Uuid::from_bytes(id).simple().encode_lower(&mut buffer).split_at(8);
+    let root = ["Root=1-", time, "-", random].concat();
+    HeaderValue::try_from(root).expect("hexadecimal digits are a header value")
 }
 
 /// JSON text as a header value: what is not ASCII escaped, line breaks between tokens made blanks.

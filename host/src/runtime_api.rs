@@ -32,6 +32,7 @@ use crate::{
 };
 
 const PREFIX: &str = "/2018-06-01";
+const INVOCATION: &str = "/2018-06-01/runtime/invocation/";
 /// What `next` tells of an invocation.
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
 const INVOCATION_ID: HeaderName = HeaderName::from_static("lambda-runtime-invocation-id");
@@ -40,10 +41,10 @@ const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked
 const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
 const TENANT_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-tenant-id");
-/// How many headers that may be, ours and hyper's.
-const HEADERS: usize = 10;
 
-const ERROR_TYPE: &str = "lambda-runtime-function-error-type";
+const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
+const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
 const TRUNCATED: &str = "HTTP request detected as truncated";
 /// How long it may take to read what a process said before it ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -93,37 +94,42 @@ pub(crate) async fn handle(
 ) -> serve::Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path();
-    if path == "/ping" {
-        return pong();
+    if let Some(call) = path.strip_prefix(INVOCATION) {
+        return match (&head.method, call.split_once('/')) {
+            (&Method::GET, None) if call == "next" => match exchange.next().await {
+                Ok(offer) => event(offer),
+                Err(refusal) => refuse(refusal),
+            },
+            (&Method::POST, Some((id, "response"))) => response(exchange, id, &head.headers, body).await,
+            (&Method::POST, Some((id, "error"))) => Box::pin(error(exchange, id, &head.headers, body)).await,
+            _ => not_found(),
+        };
     }
-    let Some(path) = path.strip_prefix(PREFIX) else {
-        return Box::pin(other(exchange, &head, body)).await;
-    };
-    let steps: Vec<&str> = path.split('/').skip(1).collect();
-    match (&head.method, steps.as_slice()) {
-        (&Method::GET, ["ping"]) => pong(),
-        (&Method::GET, ["runtime", "invocation", "next"]) => match exchange.next().await {
-            Ok(offer) => event(offer),
+    match path.strip_prefix(PREFIX) {
+        Some(call) => Box::pin(lifetime(exchange, snap_start, call, &head, body)).await,
+        None if path == "/ping" => pong(),
+        None => Box::pin(other(exchange, &head, body)).await,
+    }
+}
+
+/// What a runtime says of its start, once at most.
+async fn lifetime(
+    exchange: &Exchange,
+    snap_start: bool,
+    call: &str,
+    head: &Parts,
+    body: Incoming,
+) -> serve::Answer {
+    match (&head.method, call) {
+        (&Method::GET, "/ping") => pong(),
+        (&Method::POST, "/runtime/init/error") => init_error(exchange, &head.headers, body).await,
+        // There is no snapshot to wait for: who asks is restored at once.
+        (&Method::GET, "/runtime/restore/next") if snap_start => match exchange.starting("Restoring") {
+            Ok(()) => empty(StatusCode::OK),
             Err(refusal) => refuse(refusal),
         },
-        (&Method::POST, ["runtime", "invocation", id, "response"]) => {
-            response(exchange, id, &head.headers, body).await
-        }
-        (&Method::POST, ["runtime", "invocation", id, "error"]) => {
-            Box::pin(error(exchange, id, &head.headers, body)).await
-        }
-        (&Method::POST, ["runtime", "init", "error"]) => {
-            Box::pin(init_error(exchange, &head.headers, body)).await
-        }
-        // There is no snapshot to wait for: who asks is restored at once.
-        (&Method::GET, ["runtime", "restore", "next"]) if snap_start => {
-            match exchange.starting("Restoring") {
-                Ok(()) => empty(StatusCode::OK),
-                Err(refusal) => refuse(refusal),
-            }
-        }
-        (&Method::POST, ["runtime", "restore", "error"]) if snap_start => {
-            Box::pin(init_error(exchange, &head.headers, body)).await
+        (&Method::POST, "/runtime/restore/error") if snap_start => {
+            init_error(exchange, &head.headers, body).await
         }
         _ => not_found(),
     }
@@ -153,7 +159,6 @@ fn event(offer: Offer) -> serve::Answer {
     let invocation = offer.invocation;
     let mut answer = json(StatusCode::OK, invocation.payload);
     let headers = answer.headers_mut();
-    headers.reserve(HEADERS);
     let id = HeaderValue::from_str(&invocation.id).expect("a UUID is a header value");
     headers.insert(REQUEST_ID, id);
     headers.insert(INVOCATION_ID, offer.attempt);
@@ -173,7 +178,7 @@ fn event(offer: Offer) -> serve::Answer {
 }
 
 async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, INVOCATION_ID.as_str());
+    let attempt = text(headers, INVOCATION_ID);
     let (deadline, stream) = match exchange.expects(id, attempt) {
         Ok(expected) => expected,
         Err(refusal) => {
@@ -181,7 +186,7 @@ async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body:
             return refuse(refusal);
         }
     };
-    let reply = match (text(headers, "lambda-runtime-function-response-mode"), stream) {
+    let reply = match (text(headers, RESPONSE_MODE), stream) {
         (Some("streaming"), Some(stream)) => {
             let kind = headers.get(CONTENT_TYPE).cloned();
             match tokio::time::timeout_at(deadline, Box::pin(pass_on(body, kind, stream))).await {
@@ -235,7 +240,7 @@ async fn pass_on(mut body: Incoming, kind: Option<HeaderValue>, stream: stream::
 }
 
 async fn error(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, INVOCATION_ID.as_str());
+    let attempt = text(headers, INVOCATION_ID);
     if let Err(refusal) = exchange.expects(id, attempt) {
         serve::discard(body).await;
         return refuse(refusal);
@@ -266,7 +271,7 @@ fn posted(headers: &HeaderMap, bytes: Bytes) -> Bytes {
         let kind = text(headers, ERROR_TYPE).unwrap_or("Runtime.Unknown");
         return document(kind, "Unknown application error occurred");
     }
-    let with_cause = text(headers, CONTENT_TYPE.as_str())
+    let with_cause = text(headers, CONTENT_TYPE)
         .is_some_and(|kind| kind.starts_with("application/vnd.aws.lambda.error.cause+json"));
     if !with_cause {
         return bytes;
@@ -282,7 +287,7 @@ fn posted(headers: &HeaderMap, bytes: Bytes) -> Bytes {
 /// The error that a stream's trailers tell, if they do; Node sends one that it did not declare.
 fn streamed_error(trailers: &HeaderMap) -> Option<Answer> {
     let kind = text(trailers, ERROR_TYPE)?;
-    let body = text(trailers, "lambda-runtime-function-error-body");
+    let body = text(trailers, ERROR_BODY);
     let document = match body.and_then(|body| BASE64_STANDARD.decode(body).ok()) {
         Some(bytes) if !bytes.is_empty() => bytes.into(),
         _ => document(kind, "the function failed while it streamed its reply"),
@@ -355,7 +360,7 @@ fn not_found() -> serve::Answer {
     empty(StatusCode::NOT_FOUND)
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

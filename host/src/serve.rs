@@ -70,7 +70,9 @@ where
         builder.http2().timer(TokioTimer::new());
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service_fn(handle)));
+        // Biased: a fair choice would be drawn by lot at each of many polls.
         let served = tokio::select! {
+            biased;
             served = connection.as_mut() => served,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
@@ -94,6 +96,7 @@ where
         builder.max_buf_size(LARGEST_HEAD);
         let connection = builder.serve_connection(TokioIo::new(stream), service_fn(handle));
         tokio::select! {
+            biased;
             served = connection => if let Err(error) = served {
                 tracing::debug!(%error, "the runtime client's connection ended badly");
             },

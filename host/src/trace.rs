@@ -15,6 +15,9 @@ use crate::invocation::new_trace;
 pub(crate) const X_RAY: HeaderName = HeaderName::from_static("x-amzn-trace-id");
 pub(crate) const W3C: HeaderName = HeaderName::from_static("traceparent");
 
+/// The length of a header with nothing but a root: that of a trace that begins here.
+const BEGUN: usize = "Root=1-5759e988-bd862e3fe1be46a994272793".len();
+
 /// The trace of a request, in X-Ray's spelling: its own, or W3C's, or that of the `event` it carries (a broker's request
 /// is not the sender's); else a new one.
 pub(crate) fn of(headers: &HeaderMap, event: Option<&str>) -> HeaderValue {
@@ -50,6 +53,9 @@ pub(crate) fn to_x_ray(parent: &str) -> Option<HeaderValue> {
 
 /// The `traceparent` of an X-Ray header: there is one only if the header names a parent.
 fn to_w3c(header: &str) -> Option<HeaderValue> {
+    if header.len() <= BEGUN {
+        return None;
+    }
     let field = |name: &str| {
         header
             .split(';')

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, str};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -6,19 +6,22 @@ use cloudevents::{
     Event, EventBuilder, EventBuilderV10,
     event::{AttributesWriter, Data, TryIntoTime, TryIntoUrl},
 };
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use percent_encoding::percent_decode_str;
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use percent_encoding::percent_decode;
 use serde_json::value::RawValue;
 
 use super::{Error, check_name, is_json};
 
 const REQUIRED: [&str; 3] = ["id", "source", "type"];
+const SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
+/// Attributes of an event as they mostly are, with those of Knative's.
+const ATTRIBUTES: usize = 12;
 
-/// An event as it came: attributes as text, data as bytes.
+/// An event as it came: attributes as text, data as bytes. In binary mode the text is mostly the headers' own.
 #[derive(Debug)]
-pub(crate) struct Received {
-    /// All but `specversion`, which is 1.0.
-    pub(crate) attributes: BTreeMap<String, String>,
+pub(crate) struct Received<'a> {
+    /// All but `specversion`, which is 1.0. No name is there twice.
+    pub(crate) attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// Untouched, except that a structured event's base64 or text is decoded.
     pub(crate) data: Option<Bytes>,
     /// Whether the data was text in a structured event.
@@ -27,67 +30,84 @@ pub(crate) struct Received {
 
 /// Whether the content type is that of an event format, whichever.
 pub(crate) fn is_structured(headers: &HeaderMap) -> bool {
-    content_type(headers).is_some_and(|kind| kind.starts_with("application/cloudevents"))
+    content_type(headers).is_some_and(|kind| begins(kind, "application/cloudevents"))
 }
 
 /// Whether a request means to be an event, in whatever mode.
 pub(crate) fn is_event(headers: &HeaderMap) -> bool {
-    headers.contains_key("ce-specversion") || is_structured(headers)
+    headers.contains_key(SPEC_VERSION) || is_structured(headers)
 }
 
 /// Reads an event in either mode.
-pub(crate) fn receive(headers: &HeaderMap, body: Bytes) -> Result<Received, Error> {
+pub(crate) fn receive(headers: &HeaderMap, body: Bytes) -> Result<Received<'_>, Error> {
     let received = match content_type(headers) {
-        Some(kind) if kind.starts_with("application/cloudevents-batch") => return Err(Error::Batched),
-        Some(kind) if kind == "application/cloudevents+json" => structured(&body)?,
-        Some(kind) if kind.starts_with("application/cloudevents") => return Err(Error::Format(kind)),
+        Some(kind) if begins(kind, "application/cloudevents-batch") => return Err(Error::Batched),
+        Some(kind) if kind.eq_ignore_ascii_case("application/cloudevents+json") => structured(&body)?,
+        Some(kind) if begins(kind, "application/cloudevents") => {
+            return Err(Error::Format(kind.to_ascii_lowercase()));
+        }
         _ => binary(headers, body)?,
     };
     for name in REQUIRED {
-        if received.attributes.get(name).is_none_or(String::is_empty) {
+        if received.attribute(name).is_none_or(str::is_empty) {
             return Err(Error::Missing(name));
         }
     }
     Ok(received)
 }
 
-/// The media type alone, in lower case.
-fn content_type(headers: &HeaderMap) -> Option<String> {
+/// The media type alone.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+    Some(value.split_once(';').map_or(value, |(kind, _)| kind).trim())
 }
 
-fn binary(headers: &HeaderMap, body: Bytes) -> Result<Received, Error> {
-    if !headers.contains_key("ce-specversion") {
+/// Whether a media type begins so, in whatever case.
+fn begins(kind: &str, prefix: &str) -> bool {
+    kind.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
+}
+
+fn binary(headers: &HeaderMap, body: Bytes) -> Result<Received<'_>, Error> {
+    if !headers.contains_key(SPEC_VERSION) {
         return Err(Error::NotACloudEvent);
     }
-    let mut attributes = BTreeMap::new();
-    for name in headers.keys() {
+    let mut attributes = Vec::with_capacity(ATTRIBUTES);
+    let mut before = "";
+    for (name, value) in headers {
         // Header names are lower case already: HTTP does not tell cases apart.
         let Some(attribute) = name.as_str().strip_prefix("ce-") else { continue };
         check_name(attribute)?;
-        let mut values = headers.get_all(name).iter();
-        if let (Some(value), None) = (values.next(), values.next()) {
-            attributes.insert(attribute.to_owned(), header_text(attribute, value)?);
-        } else {
+        // The values of one name come one after the other.
+        if std::mem::replace(&mut before, attribute) == attribute {
             return Err(Error::Duplicate(attribute.to_owned()));
         }
+        let text = header_text(attribute, value)?;
+        match attribute {
+            "specversion" => version(Some(text))?,
+            // It has a header of its own.
+            "datacontenttype" if headers.contains_key(CONTENT_TYPE) => {}
+            _ => attributes.push((attribute.into(), text)),
+        }
     }
-    version(attributes.remove("specversion"))?;
     if let Some(kind) = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()) {
-        attributes.insert("datacontenttype".to_owned(), kind.to_owned());
+        attributes.push(("datacontenttype".into(), kind.into()));
     }
     let data = Some(body).filter(|body| !body.is_empty());
     Ok(Received { attributes, data, is_text: false })
 }
 
 /// A header's text: quotes taken off, then percent-decoded, once.
-fn header_text(name: &str, value: &HeaderValue) -> Result<String, Error> {
+fn header_text<'a>(name: &str, value: &'a HeaderValue) -> Result<Cow<'a, str>, Error> {
     let wrong = || Error::Value { name: name.to_owned(), expected: "percent-encoded UTF-8" };
-    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
-    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-    let text = quoted.map_or(Cow::Borrowed(text), |quoted| unescape(quoted).into());
-    Ok(percent_decode_str(&text).decode_utf8().map_err(|_| wrong())?.into_owned())
+    let text = str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
+    if let Some(quoted) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) {
+        let text = unescape(quoted);
+        return Ok(percent_decode(text.as_bytes()).decode_utf8().map_err(|_| wrong())?.into_owned().into());
+    }
+    match text.bytes().any(|byte| byte == b'%') {
+        true => percent_decode(text.as_bytes()).decode_utf8().map_err(|_| wrong()),
+        false => Ok(Cow::Borrowed(text)),
+    }
 }
 
 /// A quoted string's content: a backslash stands for what follows it.
@@ -100,7 +120,7 @@ fn unescape(quoted: &str) -> String {
     text
 }
 
-fn structured(body: &Bytes) -> Result<Received, Error> {
+fn structured(body: &Bytes) -> Result<Received<'static>, Error> {
     let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(body)
         .map_err(|error| Error::Malformed { line: error.line(), column: error.column() })?;
     let data = members.remove("data").filter(|data| data.get() != "null");
@@ -112,7 +132,7 @@ fn structured(body: &Bytes) -> Result<Received, Error> {
             attributes.insert(name, text);
         }
     }
-    version(attributes.remove("specversion"))?;
+    version(attributes.remove("specversion").map(Cow::Owned))?;
     let json = is_json(attributes.get("datacontenttype").map(String::as_str));
     let (data, is_text) = match (data, base64) {
         (None, None) => (None, false),
@@ -128,6 +148,7 @@ fn structured(body: &Bytes) -> Result<Received, Error> {
         }
         (Some(raw), None) => (Some(body.slice_ref(raw.get().as_bytes())), false),
     };
+    let attributes = attributes.into_iter().map(|(name, text)| (name.into(), text.into())).collect();
     Ok(Received { attributes, data, is_text })
 }
 
@@ -144,17 +165,23 @@ fn scalar(name: &str, value: &RawValue) -> Result<Option<String>, Error> {
     }
 }
 
-fn version(found: Option<String>) -> Result<(), Error> {
+fn version(found: Option<Cow<'_, str>>) -> Result<(), Error> {
     match found {
         Some(version) if version == "1.0" => Ok(()),
-        Some(version) => Err(Error::Version(version)),
+        Some(version) => Err(Error::Version(version.into_owned())),
         None => Err(Error::Missing("specversion")),
     }
 }
 
-impl Received {
+impl Received<'_> {
+    /// An attribute that is there, be it empty.
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(its, _)| its == name).map(|(_, text)| &**text)
+    }
+
     pub(super) fn into_event(self) -> Result<Event, Error> {
-        let mut attributes = self.attributes;
+        let mut attributes: BTreeMap<String, String> =
+            self.attributes.into_iter().map(|(name, text)| (name.into_owned(), text.into_owned())).collect();
         let mut take = |name: &str| attributes.remove(name);
         let (id, source, kind) = (take("id"), take("source"), take("type"));
         let (subject, time, schema) = (take("subject"), take("time"), take("dataschema"));

@@ -5,9 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ALLOW, request::Parts};
 use hyper::body::Incoming;
 use serde::Serialize;
-use uuid::Uuid;
 
-use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, or_empty, reply, retry_later};
+use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty, reply, retry_later};
 use crate::{
     cloudevent::{self, Received},
     function::Function,
@@ -34,8 +33,8 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
         Ok(received) => received,
         Err(refused) => return refused,
     };
-    let id = Uuid::new_v4().to_string();
-    let trace = trace::of(&head.headers, received.attributes.get("traceparent").map(String::as_str));
+    let id = new_id();
+    let trace = trace::of(&head.headers, received.attribute("traceparent"));
     let client_context = if function.settings.cloudevent_context { context(&received) } else { None };
     let invocation = Invocation {
         id: id.clone(),
@@ -65,7 +64,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
     answer
 }
 
-async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received, Answer> {
+async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received<'_>, Answer> {
     // A structured event is larger than its data by its attributes, and by a third in base64.
     const ENVELOPE: usize = LARGEST_EVENT / 3 + 64 * 1024;
     let structured = cloudevent::is_structured(headers);
@@ -104,14 +103,13 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received, Ans
 
 /// The attributes as the function's client context. Strings only, and no `client`: clients die of anything else. Where
 /// they are too many, the longest are left out.
-fn context(received: &Received) -> Option<HeaderValue> {
+fn context(received: &Received<'_>) -> Option<HeaderValue> {
     #[derive(Serialize)]
     struct Context<'a> {
         custom: BTreeMap<&'a str, &'a str>,
     }
     let attributes = received.attributes.iter();
-    let mut custom: BTreeMap<&str, &str> =
-        attributes.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut custom: BTreeMap<&str, &str> = attributes.map(|(name, value)| (&**name, &**value)).collect();
     loop {
         let context = ascii_json(&serde_json::to_string(&Context { custom: custom.clone() }).ok()?)?;
         if context.len() <= LARGEST_CONTEXT {
@@ -149,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn received(attributes: &[(&str, String)]) -> Received {
+    fn headers(attributes: &[(&str, String)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in [("specversion", "1.0"), ("id", "1"), ("source", "/s"), ("type", "t")] {
             headers.insert(HeaderName::try_from(format!("ce-{name}")).unwrap(), header(value));
@@ -157,20 +155,24 @@ mod tests {
         for (name, value) in attributes {
             headers.insert(HeaderName::try_from(format!("ce-{name}")).unwrap(), header(value));
         }
-        cloudevent::receive(&headers, bytes::Bytes::new()).unwrap()
+        headers
+    }
+
+    fn told(attributes: &[(&str, String)]) -> HeaderValue {
+        let headers = headers(attributes);
+        context(&cloudevent::receive(&headers, bytes::Bytes::new()).unwrap()).unwrap()
     }
 
     #[test]
     fn attributes_become_strings_in_ascii() {
-        let told = context(&received(&[("subject", "%E2%82%AC".into()), ("count", "7".into())])).unwrap();
+        let told = told(&[("subject", "%E2%82%AC".into()), ("count", "7".into())]);
         let expected = r#"{"custom":{"count":"7","id":"1","source":"/s","subject":"\u20ac","type":"t"}}"#;
         assert_eq!(told, expected);
     }
 
     #[test]
     fn attributes_that_do_not_fit_are_left_out_the_longest_first() {
-        let told = context(&received(&[("large", "x".repeat(LARGEST_CONTEXT)), ("small", "y".repeat(9000))]))
-            .unwrap();
+        let told = told(&[("large", "x".repeat(LARGEST_CONTEXT)), ("small", "y".repeat(9000))]);
         let told = told.to_str().unwrap();
         assert!(told.contains("yyy") && !told.contains("large"), "{} bytes", told.len());
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, header::RETRY_AFTER};
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::{cloudevent, function::Function, serve::Answer};
 
@@ -53,6 +54,11 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
 fn retry_later(mut answer: Answer) -> Answer {
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
+}
+
+/// A request's id.
+fn new_id() -> String {
+    Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
 }
 
 fn header(text: &str) -> HeaderValue {

@@ -18,6 +18,7 @@ use crate::{
     serve::{Answer, empty, json},
 };
 
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// The type of the event a reply travels in.
 const TYPE: &str = "dev.klr.function.reply";
 
@@ -85,7 +86,7 @@ fn completed(source: &str, id: &str, reply: &Bytes) -> Option<Bytes> {
 
 /// Whether a Broker or its like asks: it sends `Prefer: reply`, perhaps among others.
 fn prefers_reply(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("reply"))
 }
 

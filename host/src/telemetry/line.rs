@@ -36,6 +36,17 @@ impl Event<'_> {
     }
 }
 
+/// A number with two decimals, written for every invocation: the standard library's way of it, right to the last digit of
+/// any float, takes as long as the rest of the line.
+struct Hundredths(f64);
+
+impl fmt::Display for Hundredths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hundredths = (self.0 * 100.0).round() as u64;
+        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
+    }
+}
+
 /// What a report's status adds to its line.
 struct Ending<'a>(Status, Option<&'a str>);
 
@@ -64,7 +75,8 @@ impl fmt::Display for InitReport<'_> {
 impl fmt::Display for Report<'_> {
     /// A tab ends each field, the last as well, as on Lambda; only a status has none after it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "REPORT RequestId: {}\tDuration: {:.2} ms\t", self.request_id, self.metrics.duration_ms)?;
+        let took = Hundredths(self.metrics.duration_ms);
+        write!(f, "REPORT RequestId: {}\tDuration: {took} ms\t", self.request_id)?;
         if let Some(usage) = &self.metrics.usage {
             let (billed, size) = (usage.billed_duration_ms, usage.memory_size_mb);
             write!(f, "Billed Duration: {billed} ms\tMemory Size: {size} MB\t")?;

@@ -8,9 +8,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
 use hyper::body::Incoming;
-use uuid::Uuid;
 
-use super::{REQUEST_ID, header, retry_later};
+use super::{REQUEST_ID, header, new_id, retry_later};
 use crate::{
     function::Function,
     invocation::{Invocation, LARGEST_EVENT},
@@ -25,7 +24,7 @@ pub(super) async fn answer(
     head: &Parts,
     body: Incoming,
 ) -> Answer {
-    let (id, trace) = (Uuid::new_v4().to_string(), trace::of(&head.headers, None));
+    let (id, trace) = (new_id(), trace::of(&head.headers, None));
     let mut answer = call(function, peer, head, body, &id, &trace).await;
     answer.headers_mut().insert(REQUEST_ID, header(&id));
     trace::tell(answer.headers_mut(), trace);

@@ -10,10 +10,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use hyper::body::Incoming;
-use uuid::Uuid;
 
 use self::exception::Exception;
-use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, or_empty};
+use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty};
 use crate::{
     flight::Place,
     function::Function,
@@ -62,7 +61,7 @@ impl<'a> Call<'a> {
 
 /// Answers one call.
 pub(super) async fn answer(function: &Arc<Function>, call: Call<'_>, head: &Parts, body: Incoming) -> Answer {
-    let (id, trace) = (Uuid::new_v4().to_string(), trace::of(&head.headers, None));
+    let (id, trace) = (new_id(), trace::of(&head.headers, None));
     let (request_id, traced) = (header(&id), trace.clone());
     let result = match checked(function, call, head, id, trace) {
         Ok(asked) => asked.perform(function, call, body).await,
