@@ -14,6 +14,10 @@ use tokio::{net::TcpListener, process::Command, sync::oneshot};
 
 /// In 2100: a client must have a deadline, and the floor keeps none.
 const DEADLINE_MS: u64 = 4_102_444_800_000;
+/// The rest of what the Runtime API tells a client: what the function makes of it is no cost of the host's.
+const ATTEMPT: &str = "01980b3e-5c1a-4d3f-9a57-3b1f6c2e8d70";
+const TRACE: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
+const TAKEN: Bytes = Bytes::from_static(br#"{"status":"OK"}"#);
 const INVOCATION: &str = "/2018-06-01/runtime/invocation/";
 
 /// A caller's body, and who waits for the reply.
@@ -64,7 +68,11 @@ async fn answer(
             let reply = read(body).await;
             let caller = lock(&floor).running.remove(&id).expect("an invocation that runs");
             let _ = caller.send(reply);
-            Response::builder().status(202).body(Full::default()).expect("a status")
+            Response::builder()
+                .status(202)
+                .header("content-type", "application/json")
+                .body(Full::new(TAKEN))
+                .expect("a status and a header")
         }
         None => invoke(&floor, read(body).await).await,
     })
@@ -88,7 +96,9 @@ async fn next(floor: &Mutex<Floor>) -> Response<Full<Bytes>> {
     let answer = Response::builder()
         .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", id)
+        .header("lambda-runtime-invocation-id", ATTEMPT)
         .header("lambda-runtime-deadline-ms", DEADLINE_MS)
+        .header("lambda-runtime-trace-id", TRACE)
         .header(
             "lambda-runtime-invoked-function-arn",
             "arn:aws:lambda:us-east-1:012345678912:function:function",

@@ -91,16 +91,19 @@ where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Result<Answer, Infallible>> + Send + 'static,
 {
-    tracker.spawn(async move {
+    let served = tracker.spawn(async move {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(LARGEST_HEAD);
-        let connection = builder.serve_connection(TokioIo::new(stream), service_fn(handle));
+        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service_fn(handle)).await {
+            tracing::debug!(%error, "the runtime client's connection ended badly");
+        }
+    });
+    // Beside it, not in it: it would be asked at each poll of the connection.
+    let abort = served.abort_handle();
+    tokio::spawn(async move {
         tokio::select! {
-            biased;
-            served = connection => if let Err(error) = served {
-                tracing::debug!(%error, "the runtime client's connection ended badly");
-            },
-            () = close.cancelled() => {}
+            _ = served => {}
+            () = close.cancelled() => abort.abort(),
         }
     });
 }

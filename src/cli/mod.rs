@@ -58,6 +58,14 @@ impl Cli {
         }
     }
 
+    /// Worker threads, where not as many as there are cores.
+    pub fn threads(&self) -> Option<usize> {
+        match &self.verb {
+            Verb::Host(args) => Some(args.threads()),
+            _ => None,
+        }
+    }
+
     /// Does what was asked; the error, if any, is one of usage or input.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.verb {
