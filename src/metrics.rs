@@ -70,7 +70,7 @@ figures! {
     buffered: Gauge = "klr_buffered_bytes";
     /// Log: records between the checkpoint and the end, over all partitions owned.
     lag: Gauge = "klr_sum_offset_lag";
-    /// Log: how old the last record of a batch was when the batch was done, in milliseconds.
+    /// Log: how old the last record of a batch was when its invocation was over, in milliseconds.
     iterator_age: Gauge = "klr_iterator_age_milliseconds";
     /// 1 while the mapping's last processing result is a problem.
     problem: Gauge = "klr_mapping_problem";

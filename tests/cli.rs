@@ -332,6 +332,24 @@ fn a_port_that_is_taken_is_told_and_nothing_is_started() {
 }
 
 #[test]
+fn a_state_directory_is_one_process_s_whatever_it_runs() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().to_str().unwrap();
+    let sink = Sink::start(|_| Answer::status(200));
+    let run = || {
+        let setup = Setup::run(KLR).listening().args(["--state", path]);
+        setup.resources("a.yaml", &webhook(&sink.uri)).start()
+    };
+    let mut first = run();
+    first.wait_ready();
+    let mut second = run();
+    assert_eq!(second.wait_exit(PATIENCE), Some(2), "{}", second.stderr());
+    assert!(second.stderr().contains("another klr uses it"), "{}", second.stderr());
+    first.kill9();
+    run().wait_ready();
+}
+
+#[test]
 fn the_admin_port_is_for_probes_and_local_tools() {
     let sink = Sink::start(|_| Answer::json("null").after(Duration::from_secs(2)));
     let mut bridge = Setup::run(KLR).listening().resources("n.json", &webhook(&sink.uri)).start();
@@ -341,7 +359,13 @@ fn the_admin_port_is_for_probes_and_local_tools() {
     };
     assert_eq!(ask("GET", "/healthz", &[]).text(), "ok\n");
     let ready = serde_json::from_str::<Value>(&ask("GET", "/readyz", &[]).text()).unwrap();
-    let mapping = json!({"name": "uploads", "ready": true, "lastProcessingResult": "No records processed"});
+    let mapping = json!({
+        "name": "uploads",
+        "ready": true,
+        "state": "Enabled",
+        "stateTransitionReason": "User action",
+        "lastProcessingResult": "No records processed",
+    });
     assert_eq!(ready, json!({"ready": true, "draining": false, "mappings": [mapping]}));
     let metrics = ask("GET", "/metrics", &[]);
     assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use klr_test_support::eventually;
-use klr_test_support::kafka::{Place, Topic, failures, places};
+use klr_test_support::handed::Place;
+use klr_test_support::kafka::{Topic, failures, places};
 use klr_test_support::klr::{Bridge, Setup};
 use klr_test_support::random::Random;
 use klr_test_support::servers::Kafka;

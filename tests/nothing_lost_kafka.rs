@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use klr_test_support::kafka::{Handed, Place, Topic, places};
+use klr_test_support::handed::{Handed, Place};
+use klr_test_support::kafka::{Topic, places};
 use klr_test_support::klr::{Bridge, Setup};
 use klr_test_support::random::Random;
 use klr_test_support::servers::Kafka;

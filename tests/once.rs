@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use klr_test_support::kafka::{Place, Topic, places};
+use klr_test_support::handed::Place;
+use klr_test_support::kafka::{Topic, places};
 use klr_test_support::klr::{Bridge, Setup};
 use klr_test_support::servers::{ElasticMq, Kafka};
 use klr_test_support::sink::{Answer, Sink};

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use klr_test_support::kafka::{Message, Place, Topic, places};
+use klr_test_support::handed::Place;
+use klr_test_support::kafka::{Message, Topic, places};
 use klr_test_support::klr::{Bridge, Setup};
 use klr_test_support::servers::Kafka;
 use klr_test_support::sink::{Answer, Sink};

@@ -5,9 +5,13 @@
 //! floor joins the fragments the bridge would, so that both send the same bytes; the SQS floor joins the bodies. What
 //! counts is the median of the pairs, between the first tenth and the last. CPU is of the bridge and the floor alone: the
 //! sink, the server and the floor are processes of their own.
+//!
+//! Beside that the log's engine alone, without any I/O, and how many invocations its bisect takes.
 
+mod engine;
 mod floor;
 mod kafka;
+mod kinesis;
 mod pair;
 mod process;
 mod sink;
@@ -20,6 +24,11 @@ const CPU_GOAL: f64 = 1.5;
 /// CI fails above the goal and the scatter of a tenth on two shared cores, a fifth either way; both batch sizes count.
 const CPU_GATE: f64 = CPU_GOAL * 1.2;
 
+/// The goal: CPU of the engine alone, in microseconds a record of 1 KB by 100.
+const ENGINE_GOAL: f64 = 1.0;
+/// Joining copies each record, so a neighbour that fills the memory's lanes slows it as well: CI fails above twice the goal.
+const ENGINE_GATE: f64 = ENGINE_GOAL * 2.0;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -28,10 +37,11 @@ fn main() -> ExitCode {
         ["floor", "kafka", bootstrap, topic, group, uri, batch] => {
             floor::kafka::run(bootstrap, topic, group, uri, batch);
         }
+        ["floor", "kinesis", endpoint, stream, uri] => floor::kinesis::run(endpoint, stream, uri),
         ["floor", "sqs", endpoint, url, uri, lanes] => floor::sqs::run(endpoint, url, uri, lanes),
         ["run", ref what @ ..] => return run(what),
         _ => {
-            eprintln!("usage: benches/run.sh [kafka] [sqs] [--tenth]");
+            eprintln!("usage: benches/run.sh [engine] [kafka] [sqs] [kinesis] [--tenth]");
             return ExitCode::from(2);
         }
     }
@@ -40,8 +50,20 @@ fn main() -> ExitCode {
 
 fn run(what: &[&str]) -> ExitCode {
     let tenth = what.contains(&"--tenth");
-    let wanted = |name| what.contains(&name) || !what.iter().any(|arg| ["kafka", "sqs"].contains(arg));
+    let wanted = |name| {
+        what.contains(&name) || !what.iter().any(|arg| ["engine", "kafka", "sqs", "kinesis"].contains(arg))
+    };
     let mut code = ExitCode::SUCCESS;
+    if wanted("engine") {
+        let micros = engine::cpu_per_record(if tenth { 20 } else { 200 });
+        println!("the engine alone, 1 KB by 100: {micros:.2} µs of CPU a record (goal below {ENGINE_GOAL})");
+        let extra = engine::bisect();
+        println!("bisect: {extra} more invocations isolate one poison record of 10,000 (goal 28 at most)\n");
+        if (tenth && micros > ENGINE_GATE) || extra > 28 {
+            eprintln!("that is more than {ENGINE_GATE:.1} µs, or 28");
+            code = ExitCode::from(1);
+        }
+    }
     if wanted("kafka") {
         let ratios = kafka::compare(if tenth { 100_000 } else { 1_000_000 });
         let cpu = ratios.iter().map(|ratio| ratio.cpu).sum::<f64>() / ratios.len().max(1) as f64;
@@ -53,6 +75,9 @@ fn run(what: &[&str]) -> ExitCode {
     }
     if wanted("sqs") {
         sqs::compare(if tenth { 2_000 } else { 20_000 });
+    }
+    if wanted("kinesis") {
+        kinesis::compare(if tenth { 4_000 } else { 40_000 });
     }
     code
 }

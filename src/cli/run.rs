@@ -1,16 +1,8 @@
 //! `klr run`: everything in the files, until told to stop.
 
-use std::{
-    fs::{File, TryLockError},
-    net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -46,10 +38,9 @@ pub(super) struct Args {
     /// Bytes of records the process may hold
     #[arg(long, value_name = "BYTES", default_value = "256MiB", value_parser = units::bytes)]
     buffer: usize,
-    /// A directory of its own for state: the positions in streams, which keep none themselves [default:
-    /// $XDG_STATE_HOME/klr]
-    #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    #[cfg(feature = "state")]
+    #[command(flatten)]
+    state: wire::Place,
     /// Drain what is there now, then exit
     #[arg(long)]
     once: bool,
@@ -59,6 +50,8 @@ pub(super) struct Args {
 pub(super) struct Parts {
     pub mappings: Vec<Mapping>,
     pub statuses: Vec<Arc<Status>>,
+    /// Of those that are in the files and not to run.
+    pub disabled: Vec<Arc<Status>>,
     /// Push triggers, and the port they receive on.
     pub receivers: Option<(TcpListener, axum::Router)>,
     /// Ends by itself, when everything that is there was drained.
@@ -77,14 +70,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let mut resources = config::load(&args.file)?;
     resources.resolve(&wire::environment())?;
-    let _state = args.state.as_deref().map(own).transpose()?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
     if !resources.functions.is_empty() {
         tokio::spawn(klr_host::reap());
     }
     #[cfg(feature = "state")]
-    wiring.keep_state_in(args.state);
+    wiring.keep_state_in(args.state).await?;
     for function in &resources.functions {
         tokio::select! {
             started = wiring.function(function) => started?,
@@ -98,23 +90,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));
     };
+    wiring.leave_state().await;
     tokio::select! {
         () = wiring.stop_functions() => {}
         () = signals.next() => {}
     }
     Ok(ExitCode::from(code))
-}
-
-/// Takes a state directory for this process alone, as long as the file lives.
-fn own(directory: &Path) -> anyhow::Result<File> {
-    let name = || format!("--state {}", directory.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(name)?;
-    let file = File::create(directory.join("lock")).with_context(name)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!("{}: another klr uses it; give each its own", name()),
-        Err(TryLockError::Error(error)) => Err(error).with_context(name),
-    }
 }
 
 /// Makes parts of resources; opens the receivers' port, if there is a push trigger.
@@ -123,7 +104,14 @@ pub(super) async fn wire(
     resources: &Resources,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<Parts> {
-    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None, once: wiring.once };
+    let disabled = resources.mappings.iter().filter(|mapping| !mapping.enabled);
+    let mut parts = Parts {
+        mappings: Vec::new(),
+        statuses: Vec::new(),
+        disabled: disabled.map(|mapping| Arc::new(Status::disabled(&mapping.name))).collect(),
+        receivers: None,
+        once: wiring.once,
+    };
     for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
         let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
         parts.statuses.push(Arc::clone(&wired.means.status));
@@ -144,7 +132,8 @@ fn serve_admin(
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let metrics = Arc::clone(&wiring.metrics);
-    let admin = web::Admin { mappings: parts.statuses.clone(), metrics, stop: stop.clone() };
+    let mappings = [&parts.statuses[..], &parts.disabled[..]].concat();
+    let admin = web::Admin { mappings, metrics, stop: stop.clone() };
     // Served to the very end: a probe during the drain is told that we are draining.
     tokio::spawn(axum::serve(listener, web::router(admin, address)).into_future());
     tracing::info!(%address, "health, readiness and metrics");

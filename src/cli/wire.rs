@@ -12,6 +12,8 @@ use klr_host::Host;
 use reqwest::Url;
 use serde::Deserialize;
 use source::Read;
+#[cfg(feature = "state")]
+pub(super) use state::Place;
 
 use crate::{
     config::{self, LARGEST_EVENT, Target},
@@ -68,8 +70,14 @@ impl Wiring {
 
     /// Keeps positions there instead of in the usual place.
     #[cfg(feature = "state")]
-    pub fn keep_state_in(&mut self, directory: Option<PathBuf>) {
-        self.state.keep_in(directory);
+    pub async fn keep_state_in(&mut self, place: Place) -> anyhow::Result<()> {
+        self.state.keep_in(place).await
+    }
+
+    /// Leaves the store of positions, after the last mapping has ended.
+    pub async fn leave_state(&self) {
+        #[cfg(feature = "state")]
+        self.state.close().await;
     }
 
     /// Starts a function under the host, on a port of its own.

@@ -2,6 +2,8 @@
 
 mod errand;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod simulation;
 
 use std::{sync::Arc, time::Duration};

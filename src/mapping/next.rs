@@ -48,6 +48,8 @@ pub enum Judged {
     Partial(Vec<usize>),
     /// The batch failed as a whole.
     Failed(&'static str),
+    /// The function ran, and its partial response cannot be trusted: the batch failed as a whole.
+    Misreported(&'static str),
     /// The connection was lost after sending.
     Broken,
     /// The batch is more than the target takes.
@@ -68,7 +70,7 @@ pub fn judge(policy: &Policy, outcome: Outcome, batch: &[Record], shape: &dyn Sh
         Outcome::Done(body) if policy.report => match reply::parse(&body, batch, shape) {
             Failed::None => Judged::Done,
             Failed::Some(failed) => Judged::Partial(failed),
-            Failed::All(why) => Judged::Failed(why),
+            Failed::All(why) => Judged::Misreported(why),
         },
         Outcome::Elsewhere if policy.report => Judged::Unanswered,
         Outcome::Done(_) | Outcome::Accepted | Outcome::Elsewhere => Judged::Done,
@@ -92,7 +94,7 @@ pub struct Tries {
     pub streak: u32,
     /// The last answer was a lost connection.
     pub broken: bool,
-    /// The last failure was a partial response, not a function error.
+    /// The last failure was a partial response, were it one that cannot be read, not a function error.
     pub reported: bool,
 }
 
@@ -143,8 +145,9 @@ pub fn next(policy: &Policy, len: usize, tries: Tries, judged: &Judged, jitter: 
             // No progress: the count goes on.
             _ => spend(policy, Tries { reported: true, ..tries }, wait),
         },
-        Judged::Failed(_) => function_error(policy, len, tries, wait),
-        Judged::Broken if tries.broken => function_error(policy, len, tries, wait),
+        Judged::Failed(_) => whole_batch(policy, len, Tries { reported: false, ..tries }, wait),
+        Judged::Misreported(_) => whole_batch(policy, len, Tries { reported: true, ..tries }, wait),
+        Judged::Broken if tries.broken => whole_batch(policy, len, Tries { reported: false, ..tries }, wait),
         Judged::Broken => again(tries.attempts, true, wait),
         Judged::Throttled(after) => again(tries.attempts, tries.broken, after.unwrap_or(wait)),
         Judged::Unreachable(_) => again(tries.attempts, tries.broken, wait.min(PROBE)),
@@ -155,11 +158,11 @@ pub fn next(policy: &Policy, len: usize, tries: Tries, judged: &Judged, jitter: 
     }
 }
 
-fn function_error(policy: &Policy, len: usize, tries: Tries, wait: Duration) -> Next {
+fn whole_batch(policy: &Policy, len: usize, tries: Tries, wait: Duration) -> Next {
     if policy.bisect && len > 1 {
         return Next::Split(wait);
     }
-    spend(policy, Tries { reported: false, ..tries }, wait)
+    spend(policy, tries, wait)
 }
 
 /// AWS: N retries are at most 1 + N invocations.
@@ -254,6 +257,17 @@ mod tests {
         let policy = Policy { retries: Some(0), report: true, ..Policy::default() };
         assert!(matches!(next(&policy, 2, tries(0), &Judged::Partial(vec![1]), 0.5), Next::Shrink(..)));
         assert!(matches!(next(&policy, 2, tries(0), &Judged::Partial(vec![0, 1]), 0.5), Next::Discard(..)));
+    }
+
+    /// AWS: `functionError` is null in the failure record then, as recorded.
+    #[test]
+    fn a_response_that_cannot_be_trusted_is_no_function_error() {
+        let policy = Policy { retries: Some(0), report: true, ..Policy::default() };
+        let reported = |judged| match next(&policy, 1, tries(0), &judged, 0.5) {
+            Next::Discard(GivenUp::RetryAttemptsExhausted, tries) => tries.reported,
+            other => panic!("{other:?}"),
+        };
+        assert!(reported(Judged::Misreported("x")) && !reported(FAILED));
     }
 
     #[test]

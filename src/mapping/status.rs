@@ -1,4 +1,4 @@
-//! What a mapping says of itself: AWS's `LastProcessingResult`, whether it has reached its source, and its figures.
+//! What a mapping says of itself: AWS's `State` and `LastProcessingResult`, whether it has reached its source, its figures.
 
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
@@ -25,11 +25,13 @@ pub struct Status {
     pub name: String,
     /// Its figures.
     pub figures: Figures,
+    /// Told to run at all.
+    enabled: bool,
     ready: AtomicBool,
     problem: Mutex<Problem>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Problem {
     what: Option<String>,
     /// Nothing that still comes in makes it fine.
@@ -39,7 +41,26 @@ struct Problem {
 impl Status {
     /// Nothing has happened yet.
     pub fn new(name: impl Into<String>, figures: Figures) -> Self {
-        Self { name: name.into(), figures, ready: AtomicBool::new(false), problem: Mutex::default() }
+        let (ready, problem) = (AtomicBool::new(false), Mutex::default());
+        Self { name: name.into(), figures, enabled: true, ready, problem }
+    }
+
+    /// Of a mapping that is not to run. AWS: it has no figures, and none are exposed.
+    pub fn disabled(name: impl Into<String>) -> Self {
+        Self { enabled: false, ..Self::new(name, Figures::default()) }
+    }
+
+    /// AWS's `State` and `StateTransitionReason`. `draining`: the process was told to stop.
+    pub fn state(&self, draining: bool) -> (&'static str, String) {
+        const USER: &str = "User action";
+        let Problem { what, lasts } = self.lock().clone();
+        match what.filter(|_| lasts) {
+            Some(cause) => ("Disabled", format!("Disabled by the service: {cause}")),
+            None if !self.enabled => ("Disabled", USER.to_owned()),
+            None if draining => ("Disabling", USER.to_owned()),
+            None if !self.is_ready() => ("Creating", USER.to_owned()),
+            None => ("Enabled", USER.to_owned()),
+        }
     }
 
     /// The source has answered.
@@ -47,9 +68,9 @@ impl Status {
         self.ready.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the source has answered once.
+    /// Whether the source has answered once; of one that is not to run nobody waits for that.
     pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
+        !self.enabled || self.ready.load(Ordering::Relaxed)
     }
 
     /// Something is wrong that a person should know of. Logged when it is news.
@@ -118,5 +139,20 @@ mod tests {
         status.problem("the sink is down");
         assert_eq!(status.last_processing_result(), "PROBLEM: a person must change something");
         assert_eq!(status.figures.problem.get(), 1);
+    }
+
+    #[test]
+    fn states_are_awss() {
+        let status = Status::new("orders", Figures::default());
+        assert_eq!(status.state(false).0, "Creating");
+        status.reached();
+        status.problem("the sink is down");
+        assert_eq!(status.state(false), ("Enabled", "User action".to_owned()));
+        assert_eq!(status.state(true).0, "Disabling");
+        status.halted("the stream is gone");
+        let by_service = ("Disabled", "Disabled by the service: the stream is gone".to_owned());
+        assert_eq!(status.state(true), by_service);
+        let disabled = Status::disabled("orders");
+        assert_eq!((disabled.state(false).0, disabled.is_ready()), ("Disabled", true));
     }
 }

@@ -17,7 +17,7 @@ use crate::{mapping::Status, metrics::Metrics};
 
 /// What the admin port tells of.
 pub struct Admin {
-    /// Every enabled mapping.
+    /// Every mapping, those that are not to run as well.
     pub mappings: Vec<Arc<Status>>,
     /// All figures.
     pub metrics: Arc<Metrics>,
@@ -45,9 +45,12 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
         .mappings
         .iter()
         .map(|status| {
+            let (state, reason) = status.state(draining);
             json!({
                 "name": status.name,
                 "ready": status.is_ready(),
+                "state": state,
+                "stateTransitionReason": reason,
                 "lastProcessingResult": status.last_processing_result(),
             })
         })

@@ -1,6 +1,7 @@
 //! The shortest honest loops: they pull, join bytes, POST, settle, and do nothing else, not even stop.
 
 pub mod kafka;
+pub mod kinesis;
 pub mod sqs;
 
 use bytes::Bytes;

@@ -1,28 +1,68 @@
 //! Where positions are kept for sources that keep none.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use klr_contract::Store;
+use tokio::{sync::OnceCell, time::timeout};
+
+/// How long leaving may take; whoever shares the store waits a little longer then.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// Where.
+#[derive(Debug, Default, clap::Args)]
+pub(in crate::cli) struct Place {
+    /// A directory of its own for state: the positions in streams, which keep none themselves [default:
+    /// $XDG_STATE_HOME/klr]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// A DynamoDB table instead, made if missing: processes that name the same one and run the same mappings share
+    /// their streams' shards. Its region and endpoint are the AWS chain's
+    #[cfg(feature = "table")]
+    #[arg(long, value_name = "NAME", conflicts_with = "state")]
+    state_table: Option<String>,
+}
 
 /// The store of positions, opened when the first mapping needs it.
 #[derive(Default)]
-pub(in crate::cli) struct State {
-    directory: Option<PathBuf>,
-    store: tokio::sync::OnceCell<Arc<dyn klr_contract::Store>>,
+pub(super) struct State {
+    place: Place,
+    store: OnceCell<Arc<dyn Store>>,
 }
 
 impl State {
-    pub(super) fn keep_in(&mut self, directory: Option<PathBuf>) {
-        self.directory = directory;
+    /// A directory that was named is taken at once, whether a mapping needs it or not: two processes on one directory are a
+    /// mistake.
+    pub async fn keep_in(&mut self, place: Place) -> anyhow::Result<()> {
+        self.place = place;
+        if self.place.state.is_some() {
+            self.store().await?;
+        }
+        Ok(())
     }
 
-    pub(super) async fn store(&self) -> anyhow::Result<Arc<dyn klr_contract::Store>> {
+    pub async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let store = self.store.get_or_try_init(|| self.open()).await?;
         Ok(Arc::clone(store))
     }
 
-    async fn open(&self) -> anyhow::Result<Arc<dyn klr_contract::Store>> {
-        let directory = self.directory.clone().or_else(default_directory);
+    /// Leaves the store, after the last mapping has.
+    pub async fn close(&self) {
+        let Some(store) = self.store.get() else { return };
+        match timeout(LEAVING, store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store of positions was not left in order"),
+            Err(_) => tracing::warn!("the store of positions did not let us leave in time"),
+        }
+    }
+
+    async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+        #[cfg(feature = "table")]
+        if let Some(name) = &self.place.state_table {
+            let table = crate::state::Table::open(crate::state::TableConfig::new(name)).await;
+            return Ok(Arc::new(table.with_context(|| format!("--state-table {name}"))?));
+        }
+        let directory = self.place.state.clone().or_else(default_directory);
         let directory =
             directory.context("neither --state, XDG_STATE_HOME nor HOME says where to keep positions")?;
         Ok(Arc::new(crate::state::open(&directory).await?))

@@ -76,8 +76,13 @@ impl Drive {
     fn invoked(&mut self, flight: u64, records: &[Record], judged: Judged, state: Option<Bytes>) {
         let figures = &self.status.figures;
         figures.in_flight.dec();
+        // However it went: of a shard that is held up the age has to grow.
+        if let Some(last) = records.last() {
+            let age = Timestamp::now().as_millisecond() - last.at.as_millisecond();
+            figures.iterator_age.set(age.max(0));
+        }
         match &judged {
-            Judged::Failed(_) | Judged::Broken | Judged::Rejected => {
+            Judged::Failed(_) | Judged::Misreported(_) | Judged::Broken | Judged::Rejected => {
                 figures.invoke_errors.inc();
                 figures.failed.inc_by(records.len() as u64);
             }
@@ -90,13 +95,7 @@ impl Drive {
             Judged::Unreachable(_) => {
                 figures.unreachable.inc();
             }
-            Judged::Done => {
-                if let Some(last) = records.last() {
-                    let age = Timestamp::now().as_millisecond() - last.at.as_millisecond();
-                    figures.iterator_age.set(age.max(0));
-                }
-            }
-            Judged::TooLarge | Judged::Unanswered => {}
+            Judged::Done | Judged::TooLarge | Judged::Unanswered => {}
         }
         self.step(Input::Answered(flight, judged, state));
     }

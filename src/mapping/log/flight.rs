@@ -107,7 +107,8 @@ impl Flight {
             let records = Arc::clone(&piece.records);
             let rest = piece.select(|index| !of(&records[index]));
             if rest.len() < piece.len() {
-                *piece = Piece { tries: piece.tries, ..Piece::new(rest) };
+                let Piece { tries, close, doomed, .. } = *piece;
+                *piece = Piece { tries, close, doomed, ..Piece::new(rest) };
                 freed += before - piece.bytes();
             }
         }
@@ -144,7 +145,9 @@ impl Log {
         let Some(piece) = flight.stack.last_mut() else { return };
         flight.problem = match judged {
             Judged::Unreachable(why) => Some(why.clone()),
-            Judged::Failed(_) | Judged::Partial(_) => Some("Function call failed".into()),
+            Judged::Failed(_) | Judged::Misreported(_) | Judged::Partial(_) => {
+                Some("Function call failed".into())
+            }
             _ => None,
         };
         flight.phase = Phase::Backoff(now.instant);

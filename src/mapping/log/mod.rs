@@ -10,7 +10,7 @@ mod due;
 mod flight;
 mod lane;
 #[cfg(test)]
-mod laws;
+pub(in crate::mapping) mod laws;
 mod tumbling;
 
 use std::{

@@ -87,7 +87,7 @@ impl Engine {
                     );
                     Then::Give(Fate::LetGo)
                 }
-                Judged::Failed(why) => self.failed(why),
+                Judged::Failed(why) | Judged::Misreported(why) => self.failed(why),
                 Judged::Broken if tries.broken => self.failed("the connection was lost twice in a row"),
                 Judged::Broken => {
                     tries.broken = true;

@@ -1,17 +1,20 @@
 //! The other side of a DynamoDB mapping: tables with streams, changed behind the bridge's back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    StreamSpecification, StreamViewType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, PutRequest,
+    ScalarAttributeType, StreamSpecification, StreamViewType, WriteRequest,
 };
 
-use crate::calls::{done, ending};
+use crate::calls::{answer, done, ending};
 
-/// A table with a stream on a server of the test's; its key is the text `id`.
+/// DynamoDB: items in one call.
+const MOST: usize = 25;
+
+/// A table with a stream on a server of the test's; its key is a text, `id` unless set.
 #[derive(Debug, Clone)]
 pub struct Table {
     client: Client,
@@ -25,15 +28,16 @@ pub struct Table {
 impl Table {
     /// A table. `name` need only be good in this test: others get another ending.
     pub fn new(endpoint: &str, name: &str, view: StreamViewType) -> Self {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::v2026_01_12())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "for an emulator"))
-            .endpoint_url(endpoint);
-        let client = Client::from_conf(config.build());
+        Self::with_key(endpoint, name, view, "id")
+    }
+
+    /// The same with another name for the key.
+    pub fn with_key(endpoint: &str, name: &str, view: StreamViewType, key_name: &str) -> Self {
+        let client = client(endpoint);
         let name = format!("{name}-{}", ending());
-        let key = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
-        let schema = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
+        let key =
+            AttributeDefinition::builder().attribute_name(key_name).attribute_type(ScalarAttributeType::S);
+        let schema = KeySchemaElement::builder().attribute_name(key_name).key_type(KeyType::Hash);
         let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(view);
         let call = client
             .create_table()
@@ -67,7 +71,27 @@ impl Table {
     /// Puts an item with these attributes.
     pub fn put_item(&self, id: &str, mut item: HashMap<String, AttributeValue>) {
         item.insert("id".to_owned(), AttributeValue::S(id.to_owned()));
+        self.put_whole(item);
+    }
+
+    /// Puts this item, its key among its attributes.
+    pub fn put_whole(&self, item: HashMap<String, AttributeValue>) {
         done(self.client.put_item().table_name(&self.name).set_item(Some(item)).send());
+    }
+
+    /// Puts items whose `body` is this, many at once. In order; of two with one `id` in the same 25, the server takes none.
+    pub fn put_many(&self, items: &[(String, String)]) {
+        let put = |(id, body): &(String, String)| {
+            let text = |text: &String| AttributeValue::S(text.clone());
+            let put = PutRequest::builder().item("id", text(id)).item("body", text(body));
+            WriteRequest::builder().put_request(put.build().expect("an item is set")).build()
+        };
+        for some in items.chunks(MOST) {
+            let call =
+                self.client.batch_write_item().request_items(&self.name, some.iter().map(put).collect());
+            let left = done(call.send()).unprocessed_items.unwrap_or_default();
+            assert!(left.is_empty(), "all items are taken");
+        }
     }
 
     /// Deletes an item.
@@ -80,4 +104,59 @@ impl Table {
     pub fn delete(&self) {
         done(self.client.delete_table().table_name(&self.name).send());
     }
+}
+
+/// A table in which `klr` keeps positions: who reads what, and how far it is.
+#[derive(Debug)]
+pub struct Rows {
+    client: Client,
+    /// Its name; `klr` makes it.
+    pub table: String,
+}
+
+impl Rows {
+    /// Of a table that is not there yet.
+    pub fn new(endpoint: &str, name: &str) -> Self {
+        Self { client: client(endpoint), table: format!("{name}-{}", ending()) }
+    }
+
+    /// The sequence number each shard is done to, of those that have come so far.
+    pub fn positions(&self) -> BTreeMap<String, String> {
+        self.rows("at")
+    }
+
+    /// The member that reads each shard.
+    pub fn owners(&self) -> BTreeMap<String, String> {
+        self.rows("owner")
+    }
+
+    fn rows(&self, column: &str) -> BTreeMap<String, String> {
+        let items = self.items().into_iter().filter(|item| text(item, "mark").is_some());
+        items.filter_map(|item| Some((text(&item, "partition")?, text(&item, column)?))).collect()
+    }
+
+    /// Who is alive, or has not been dead for long.
+    pub fn members(&self) -> Vec<String> {
+        let items = self.items().into_iter().filter(|item| item.contains_key("beat"));
+        items.filter_map(|item| text(&item, "partition")).collect()
+    }
+
+    /// Nothing, as long as there is no such table.
+    fn items(&self) -> Vec<HashMap<String, AttributeValue>> {
+        let answer = answer(self.client.scan().table_name(&self.table).consistent_read(true).send());
+        answer.ok().and_then(|answer| answer.items).unwrap_or_default()
+    }
+}
+
+fn text(item: &HashMap<String, AttributeValue>, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}
+
+fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "for an emulator"))
+        .endpoint_url(endpoint);
+    Client::from_conf(config.build())
 }

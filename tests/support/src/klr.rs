@@ -229,6 +229,16 @@ impl Bridge {
         self.signal(Signal::TERM);
     }
 
+    /// Stops its clock, so to speak: it does nothing, and knows of nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on where it was.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Any signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a child has a positive pid");

@@ -14,6 +14,7 @@ mod calls;
 pub mod client;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+pub mod handed;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "kinesis")]
@@ -24,6 +25,8 @@ pub mod random;
 pub mod s3;
 pub mod servers;
 pub mod sink;
+#[cfg(feature = "sqs")]
+pub mod sns;
 #[cfg(feature = "sqs")]
 pub mod sqs;
 pub mod tls;

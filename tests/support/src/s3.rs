@@ -1,6 +1,10 @@
-//! A bucket on moto that notifies a queue.
+//! A bucket on moto, which notifies a queue or takes what is put there.
 
 use crate::client::send;
+
+/// moto checks no signatures, but what is put with one is its owner's.
+const OWNER: (&str, &str) =
+    ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request");
 
 /// A bucket of one test.
 #[derive(Debug)]
@@ -11,7 +15,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A new bucket. moto checks no signatures, so none are made.
+    /// A new bucket.
     pub fn create(endpoint: &str, name: &str) -> Self {
         let bucket = Self { uri: format!("{endpoint}/{name}"), name: name.to_owned() };
         bucket.ask("PUT", "", "");
@@ -33,8 +37,21 @@ impl Bucket {
         self.ask("PUT", &format!("/{key}"), body);
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) {
-        let answer = send(method, &format!("{}{path}", self.uri), &[], body).expect("moto answers");
-        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+    /// Takes the objects out that are there: key and content.
+    pub fn take_objects(&self) -> Vec<(String, String)> {
+        let list = self.ask("GET", "?list-type=2", "");
+        let keys = list.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>"));
+        let take = |(key, _): (&str, &str)| {
+            let content = self.ask("GET", &format!("/{key}"), "");
+            self.ask("DELETE", &format!("/{key}"), "");
+            (key.to_owned(), content)
+        };
+        keys.map(take).collect()
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let answer = send(method, &format!("{}{path}", self.uri), &[OWNER], body).expect("moto answers");
+        assert!(matches!(answer.status, 200 | 204), "{method} {path}: {} {}", answer.status, answer.text());
+        answer.text()
     }
 }

@@ -7,12 +7,15 @@
 //!   move it.
 //! * *Rounds* ([`keep`]) look at the service's shards, the rows and the living members, and let the pure [`lineage`] say
 //!   what to claim, to let go and to tidy. Members agree by rendezvous hashing ([`share`]) without talking.
+//! * The *company* ([`company`]) is looked at between the rounds too: who may be taken for dead lets everything go at once, and
+//!   when somebody comes or goes a round follows.
 //! * *Reads* ([`poll`]) are begun by one task from one [`agenda`]: a shard at rest is an entry there, not a task
 //!   or a timer of its own, so ten thousand of them cost little.
 //!
 //! A service is three calls: [`Service`].
 
 mod agenda;
+mod company;
 mod held;
 mod keep;
 mod lineage;

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::state::State;
-use super::{Failure, Service, Settings, keep, lost, pen, poll};
+use super::{Failure, Service, Settings, company, keep, lost, pen, poll};
 
 /// `--once`: how long a shard that is done waits for its children to be announced.
 const SUCCESSION: Duration = Duration::from_secs(5);
@@ -83,7 +83,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// tell: its rows stay its own until it counts as dead.
 pub struct Source<S: Service> {
     shared: Arc<Shared<S>>,
-    tasks: [AbortHandle; 2],
+    tasks: [AbortHandle; 3],
 }
 
 impl<S: Service> Source<S> {
@@ -106,7 +106,8 @@ impl<S: Service> Source<S> {
         });
         let keeper = tokio::spawn(keep::run(Arc::clone(&shared))).abort_handle();
         let poller = tokio::spawn(poll::run(Arc::clone(&shared))).abort_handle();
-        Self { shared, tasks: [keeper, poller] }
+        let watcher = tokio::spawn(company::run(Arc::clone(&shared))).abort_handle();
+        Self { shared, tasks: [keeper, poller, watcher] }
     }
 
     /// Waits until the store may be written again without hurry.

@@ -3,7 +3,7 @@
 //! I/O. A seed that fails is printed; `KLR_SEED=n` runs it alone.
 
 mod checks;
-mod world;
+pub(in crate::mapping) mod world;
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ fn the_laws_hold_over_seeded_schedules() {
     });
 }
 
-fn place(record: &Record) -> (Partition, i64) {
+pub fn place(record: &Record) -> (Partition, i64) {
     match &record.place {
         Place::At { partition, position: Position::Offset(offset), .. } => (*partition, *offset),
         other => panic!("{other:?}"),

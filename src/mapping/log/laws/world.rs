@@ -30,7 +30,7 @@ impl Dice {
         (self.0 >> 33) % sides
     }
 
-    fn flip(&mut self) -> bool {
+    pub fn flip(&mut self) -> bool {
         self.roll(2) == 0
     }
 }
@@ -68,9 +68,9 @@ pub struct World {
     pub states: BTreeMap<Partition, (Timestamp, Bytes)>,
     /// Whether shards end.
     closing: bool,
-    dice: Dice,
+    pub dice: Dice,
     /// Offsets a partition ends at.
-    end: i64,
+    pub end: i64,
     answers: u64,
 }
 
@@ -175,22 +175,26 @@ impl World {
                 self.check_failure(&failure);
                 self.discarding.insert(flight, failure);
             }
-            Action::Flow(partition, open) => {
-                let broker = self.brokers.get_mut(&partition.index).unwrap();
-                assert_eq!(broker.closed, open, "a flow is told only what is new");
-                broker.closed = !open;
-            }
-            Action::Release(partition, through) => {
-                self.commit(partition, through);
-                let broker = self.brokers.get_mut(&partition.index).unwrap();
-                assert!(broker.owned && broker.epoch == partition.epoch);
-                broker.owned = false;
-            }
+            Action::Flow(partition, open) => self.flow(partition, open),
+            Action::Release(partition, through) => self.release(partition, through),
             Action::Dropped(..) => {
                 assert_ne!(self.settings.policy.on_failure, OnFailure::Send, "dropped beside a destination");
             }
             Action::Halt(why) => panic!("{why}"),
         }
+    }
+
+    pub fn flow(&mut self, partition: Partition, open: bool) {
+        let broker = self.brokers.get_mut(&partition.index).unwrap();
+        assert_eq!(broker.closed, open, "a flow is told only what is new");
+        broker.closed = !open;
+    }
+
+    pub fn release(&mut self, partition: Partition, through: Option<Position>) {
+        self.commit(partition, through);
+        let broker = self.brokers.get_mut(&partition.index).unwrap();
+        assert!(broker.owned && broker.epoch == partition.epoch);
+        broker.owned = false;
     }
 
     /// Some invocation ends, this way or a random one.
@@ -217,20 +221,22 @@ impl World {
         let flight = flights[self.dice.roll(flights.len() as u64) as usize];
         let failure = self.discarding.remove(&flight).unwrap();
         let taken = sure || self.dice.flip();
-        for (partition, offset) in failure.records.iter().map(place) {
-            self.states.remove(&partition);
-            match taken {
-                true => self.sent.insert((partition.index, offset)),
-                false => self.dropped.insert((partition.index, offset)),
-            };
-        }
+        failure.records.iter().map(place).for_each(|place| self.sent_to_destination(place, taken));
         let result = if taken { Ok(()) } else { Err("x".to_owned()) };
         self.step(Input::Discarded(flight, result));
     }
 
-    fn judged(&mut self, len: usize) -> Judged {
+    /// A failure record was taken, or not.
+    pub fn sent_to_destination(&mut self, (partition, offset): (Partition, i64), taken: bool) {
+        self.states.remove(&partition);
+        let to = if taken { &mut self.sent } else { &mut self.dropped };
+        to.insert((partition.index, offset));
+    }
+
+    pub fn judged(&mut self, len: usize) -> Judged {
         match self.dice.roll(12) {
             0 => Judged::Failed("x"),
+            7 if self.settings.policy.report => Judged::Misreported("x"),
             1 => Judged::Broken,
             2 => Judged::TooLarge,
             3 => Judged::Throttled(None),
@@ -244,7 +250,13 @@ impl World {
     }
 
     fn pull(&mut self) {
-        let mut want = self.log.want().min(5 * PARTITIONS as usize);
+        let arrivals = self.records(self.log.want());
+        self.step(Input::Arrived(arrivals));
+    }
+
+    /// What one read brings.
+    pub fn records(&mut self, want: usize) -> Vec<Arrival> {
+        let mut want = want.min(5 * PARTITIONS as usize);
         let mut arrivals = Vec::new();
         for (index, broker) in &mut self.brokers {
             let partition = Partition { index: *index, epoch: broker.epoch };
@@ -269,13 +281,20 @@ impl World {
                 arrivals.push(Arrival::Ended(partition));
             }
         }
-        self.step(Input::Arrived(arrivals));
+        arrivals
     }
 
     fn gain(&mut self, index: u32) {
+        if let Some(gained) = self.gained(index) {
+            self.step(Input::Arrived(vec![gained]));
+        }
+    }
+
+    /// Ours again, from behind what is committed; `None`: it is ours.
+    pub fn gained(&mut self, index: u32) -> Option<Arrival> {
         let broker = self.brokers.get_mut(&index).unwrap();
         if broker.owned {
-            return;
+            return None;
         }
         *broker = Broker {
             epoch: broker.epoch + 1,
@@ -284,22 +303,21 @@ impl World {
             committed: broker.committed,
             ..Broker::default()
         };
-        let partition = Partition { index, epoch: broker.epoch };
-        self.step(Input::Arrived(vec![Arrival::Gained(partition)]));
+        Some(Arrival::Gained(Partition { index, epoch: broker.epoch }))
     }
 
     fn lose(&mut self, index: u32, lost: bool) {
-        let broker = self.brokers.get_mut(&index).unwrap();
-        if !broker.owned {
-            return;
+        if let Some(losing) = self.losing(index, lost) {
+            self.step(Input::Arrived(vec![losing]));
         }
+    }
+
+    /// To be let go, or lost at once; `None`: it is not ours.
+    pub fn losing(&mut self, index: u32, lost: bool) -> Option<Arrival> {
+        let broker = self.brokers.get_mut(&index).filter(|broker| broker.owned)?;
         let partition = Partition { index, epoch: broker.epoch };
-        if lost {
-            broker.owned = false;
-            self.step(Input::Arrived(vec![Arrival::Lost(partition)]));
-        } else {
-            self.step(Input::Arrived(vec![Arrival::Losing(partition)]));
-        }
+        broker.owned = !lost;
+        Some(if lost { Arrival::Lost(partition) } else { Arrival::Losing(partition) })
     }
 
     fn checkpoint(&mut self) {

@@ -1,37 +1,19 @@
+//! What became of each record a sink was handed.
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-
 use crate::eventually;
 
-/// Partition and offset: what a record is, whoever delivers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+/// Partition and offset: what a record is, whoever delivers it. (Of a stream: whatever keeps an order, and a number in it.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "kafka", derive(serde::Deserialize))]
 pub struct Place {
     /// Partition.
     pub partition: i32,
     /// Offset.
     pub offset: i64,
-}
-
-/// The records of a Lambda event, in the order they stand in within each partition.
-pub fn places(event: &[u8]) -> Vec<Place> {
-    #[derive(Deserialize)]
-    struct Event {
-        records: BTreeMap<String, Vec<Place>>,
-    }
-    let event: Event = serde_json::from_slice(event).expect("an event as AWS sends it for Kafka");
-    event.records.into_values().flatten().collect()
-}
-
-/// The reply of a function that lists these records, as (partition, offset).
-pub fn failures(topic: &str, failed: &[(i32, i64)]) -> String {
-    let entry = |(partition, offset): &(i32, i64)| {
-        format!(r#"{{"itemIdentifier":{{"partition":"{topic}-{partition}","offset":{offset}}}}}"#)
-    };
-    let entries: Vec<_> = failed.iter().map(entry).collect();
-    format!(r#"{{"batchItemFailures":[{}]}}"#, entries.join(","))
 }
 
 /// What a sink was handed, record by record. For the scripts of [`Sink`](crate::sink::Sink)s.
