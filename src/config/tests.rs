@@ -1,6 +1,7 @@
 //! What is wrong is said as `tests/validate` has it; what is right means what it should.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::*;
 
@@ -51,8 +52,45 @@ fn kafka(more: &str) -> Mapping {
     loaded("a.yaml", &format!("{head}{more}")).unwrap().mappings.remove(0)
 }
 
+#[cfg(feature = "kinesis")]
+/// A Kinesis mapping, likewise.
+fn kinesis(more: &str) -> Mapping {
+    let head = "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: {name: orders}\nspec:\n  \
+                eventSourceArn: arn:aws:kinesis:eu-west-1:123456789012:stream/orders\n  functionName: f\n";
+    loaded("a.yaml", &format!("{head}{more}")).unwrap().mappings.remove(0)
+}
+
+#[cfg(feature = "kinesis")]
+#[test]
+fn a_streams_settings_are_awss_unless_set() {
+    let plain = kinesis("  startingPosition: LATEST\n");
+    let limits = (plain.maximum_retry_attempts, plain.maximum_record_age, plain.parallelization_factor);
+    assert_eq!((plain.batch_size, plain.window, limits), (100, Duration::ZERO, (None, None, 1)));
+    assert!(!plain.bisect && !plain.report_batch_item_failures && plain.tumbling.is_none());
+    #[allow(irrefutable_let_patterns, reason = "with Kinesis alone there is nothing else")]
+    let Source::Kinesis(config) = &plain.source else { panic!("{:?} is not Kinesis", plain.source) };
+    assert_eq!((config.stream(), config.start), ("orders", klr_kinesis::Start::Latest));
+    assert_eq!(config.on_lost_position, klr_kinesis::OnLostPosition::Earliest);
+
+    let all = "  startingPosition: AT_TIMESTAMP\n  startingPositionTimestamp: 1700000000\n  batchSize: 10000\n  \
+               maximumBatchingWindowInSeconds: 300\n  parallelizationFactor: 10\n  tumblingWindowInSeconds: 900\n  \
+               maximumRetryAttempts: 0\n  maximumRecordAgeInSeconds: 60\n  bisectBatchOnFunctionError: true\n  \
+               onLostPosition: stop\n  functionResponseTypes: [ReportBatchItemFailures]\n";
+    let all = kinesis(all);
+    let limits = (all.maximum_retry_attempts, all.maximum_record_age, all.parallelization_factor);
+    assert_eq!(limits, (Some(0), Some(Duration::from_secs(60)), 10));
+    assert_eq!((all.batch_size, all.window), (10_000, Duration::from_secs(300)));
+    assert!(all.bisect && all.report_batch_item_failures);
+    assert_eq!(all.tumbling, Some(Duration::from_secs(900)));
+    // AWS: -1 is no limit, and 0 no window.
+    let none = "  startingPosition: TRIM_HORIZON\n  maximumRetryAttempts: -1\n  maximumRecordAgeInSeconds: -1\n  \
+                tumblingWindowInSeconds: 0\n";
+    let none = kinesis(none);
+    assert_eq!((none.maximum_retry_attempts, none.maximum_record_age, none.tumbling), (None, None, None));
+}
+
 /// To accept what it says now, after reading it: `UPDATE_EXPECTED=1 cargo test`.
-#[cfg(all(feature = "sqs", feature = "kafka", feature = "s3"))]
+#[cfg(all(feature = "sqs", feature = "kafka", feature = "s3", feature = "kinesis", feature = "dynamodb"))]
 #[test]
 fn every_problem_is_named_with_its_place() {
     let mut files: Vec<PathBuf> =
@@ -94,7 +132,7 @@ fn files_keep_their_order_and_what_is_unreadable_is_no_problem_of_a_field() {
 #[test]
 fn sqs_has_lambdas_defaults() {
     let mapping = sqs("");
-    assert_eq!((mapping.batch_size, mapping.window), (10, std::time::Duration::ZERO));
+    assert_eq!((mapping.batch_size, mapping.window), (10, Duration::ZERO));
     assert!(mapping.enabled && !mapping.report_batch_item_failures && !mapping.bisect);
     assert_eq!((mapping.maximum_concurrency, mapping.maximum_retry_attempts), (None, None));
     assert_eq!((mapping.name.as_str(), mapping.namespace.as_str()), ("orders", "default"));
