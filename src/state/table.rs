@@ -81,6 +81,7 @@ impl Table {
                 remote.create().await?;
                 in_use(&heart).await?;
             }
+            Err(error) if error.code() == heart::LATE => in_use(&heart).await?,
             joined => drop(joined?),
         }
         let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&heart).go_on()));
@@ -95,12 +96,14 @@ impl Table {
     }
 }
 
-/// Waits until a new table takes our first heartbeat.
+/// Waits until the table takes our first heartbeat: it may be new, or DynamoDB slow just now.
 async fn in_use(heart: &Heart) -> Result<(), klr_contract::Error> {
     let end = Instant::now() + MADE_WITHIN;
     loop {
         match heart.members().await {
-            Err(error) if error.code() == remote::MISSING && Instant::now() < end => sleep(LOOK).await,
+            Err(error) if [remote::MISSING, heart::LATE].contains(&error.code()) && Instant::now() < end => {
+                sleep(LOOK).await;
+            }
             joined => return joined.map(drop),
         }
     }

@@ -16,6 +16,9 @@ use tokio::{
 
 use super::{super::Error as StateError, remote::Remote};
 
+/// The code of an error that says that a heartbeat was not stored in time.
+pub(super) const LATE: &str = "state-heartbeat";
+
 #[derive(Debug)]
 pub(super) struct Heart {
     remote: Arc<Remote>,
@@ -123,7 +126,7 @@ impl Heart {
     fn late(&self) -> Error {
         let third = self.third();
         Error::retry(
-            "state-heartbeat",
+            LATE,
             format!(
                 "expected a heartbeat stored within {third:?}, it was not: is DynamoDB slow, or this machine?"
             ),
