@@ -33,7 +33,7 @@ pub(crate) struct Inbox {
 struct Inner {
     /// Bounded by what is owned: at most a gain and its end for each partition, see `over`.
     ownership: VecDeque<Arrival>,
-    arrivals: VecDeque<Arrival>,
+    chunks: VecDeque<Chunk>,
     records: usize,
     bytes: usize,
     /// Epochs whose arrivals may still be handed over.
@@ -43,6 +43,34 @@ struct Inner {
     /// The group has nothing (more) for us, or the brokers are back, and the engine was not told yet.
     reached: bool,
     closed: bool,
+}
+
+/// What was pushed together. It is handed over as it came where the engine has room for all of it: records are moved often
+/// enough.
+struct Chunk {
+    arrivals: Vec<Arrival>,
+    records: usize,
+    bytes: usize,
+}
+
+impl Chunk {
+    fn new(arrivals: Vec<Arrival>) -> Self {
+        let lengths = arrivals.iter().filter_map(|arrival| match arrival {
+            Arrival::Record(record) => Some(record.len()),
+            _ => None,
+        });
+        let (records, bytes) = lengths.fold((0, 0), |(records, bytes), length| (records + 1, bytes + length));
+        Self { arrivals, records, bytes }
+    }
+
+    /// Cuts it before the record after so many.
+    fn split(self, records: usize) -> (Self, Self) {
+        let mut first = self.arrivals;
+        let is_record = |(_, arrival): &(usize, &Arrival)| matches!(arrival, Arrival::Record(_));
+        let cut = first.iter().enumerate().filter(is_record).nth(records).map(|(at, _)| at);
+        let rest = first.split_off(cut.unwrap_or(first.len()));
+        (Self::new(first), Self::new(rest))
+    }
 }
 
 impl Inbox {
@@ -69,10 +97,7 @@ impl Inbox {
             return Err(chunk);
         }
         chunk.retain(|arrival| partition(arrival).is_some_and(|partition| inner.live.contains(&partition)));
-        for arrival in &chunk {
-            inner.count(arrival);
-        }
-        inner.arrivals.extend(chunk);
+        inner.put(Chunk::new(chunk));
         drop(inner);
         self.ready.notify_one();
         Ok(())
@@ -145,7 +170,7 @@ impl Inbox {
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
-        inner.arrivals.clear();
+        inner.chunks.clear();
         drop(inner);
         self.room.notify_all();
         self.ready.notify_one();
@@ -182,36 +207,42 @@ impl Inner {
     }
 
     fn take_records(&mut self, want: usize, out: &mut Vec<Arrival>) {
-        let mut taken = 0;
-        while let Some(arrival) = self.arrivals.front() {
-            if let Arrival::Record(record) = arrival {
-                if taken == want {
-                    break;
-                }
-                taken += 1;
-                self.records -= 1;
-                self.bytes -= record.len();
+        let mut left = want;
+        while left > 0
+            && let Some(mut chunk) = self.chunks.pop_front()
+        {
+            self.records -= chunk.records;
+            self.bytes -= chunk.bytes;
+            if chunk.records > left {
+                let (first, rest) = chunk.split(left);
+                self.records += rest.records;
+                self.bytes += rest.bytes;
+                self.chunks.push_front(rest);
+                chunk = first;
             }
-            out.extend(self.arrivals.pop_front());
+            left -= chunk.records;
+            match out.is_empty() {
+                true => *out = chunk.arrivals,
+                false => out.append(&mut chunk.arrivals),
+            }
         }
     }
 
-    fn count(&mut self, arrival: &Arrival) {
-        if let Arrival::Record(record) = arrival {
-            self.records += 1;
-            self.bytes += record.len();
+    fn put(&mut self, chunk: Chunk) {
+        if !chunk.arrivals.is_empty() {
+            self.records += chunk.records;
+            self.bytes += chunk.bytes;
+            self.chunks.push_back(chunk);
         }
     }
 
     fn forget(&mut self, gone: Partition) {
         self.live.retain(|live| *live != gone);
-        self.arrivals.retain(|arrival| partition(arrival) != Some(gone));
-        let arrivals = std::mem::take(&mut self.arrivals);
         (self.records, self.bytes) = (0, 0);
-        for arrival in &arrivals {
-            self.count(arrival);
+        for mut chunk in std::mem::take(&mut self.chunks) {
+            chunk.arrivals.retain(|arrival| partition(arrival) != Some(gone));
+            self.put(Chunk::new(chunk.arrivals));
         }
-        self.arrivals = arrivals;
     }
 }
 

@@ -111,10 +111,12 @@ impl Pull {
     }
 }
 
-/// What was allocated and not used would be held as long as the records, and counted nowhere. (The allocator takes the
-/// end of a large allocation back where it lies: nothing is copied.)
+/// What was allocated and not used would be held as long as the records, and counted nowhere: a little is. (The allocator
+/// takes the end of an allocation back where it lies: nothing is copied.)
 fn freeze(mut buffer: Vec<u8>) -> Bytes {
-    buffer.shrink_to_fit();
+    if buffer.capacity() - buffer.len() > BUFFER / 16 {
+        buffer.shrink_to_fit();
+    }
     buffer.into()
 }
 

@@ -146,6 +146,7 @@ impl Log {
     ) {
         let shape = std::sync::Arc::clone(&self.shape);
         let Some(lane) = self.lane(spot) else { return };
+        items.reserve(lane.buffer.len().min(room.left()));
         while let Some(item) = lane.buffer.front() {
             if !belongs(&item.record) || !room.take(&item.record, &*shape) {
                 break;
