@@ -22,8 +22,9 @@ use serde_json::Value;
 const KILLS: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What was settled so shortly before a kill may come again. Positions are written by the engine and by the store's file at
-/// most ten times a second each, one write at a time: a record that just missed a write waits for the whole of the next.
-const UNSTORED: Duration = Duration::from_millis(500);
+/// most ten times a second each, one write at a time: a record that just missed a write waits for the whole of the next. On
+/// a busy disk a write is two slow syncs.
+const UNSTORED: Duration = Duration::from_millis(800);
 
 /// Checks the order of what a sink is handed: whoever keeps an order (a shard, a key) gives its records one after the other.
 /// Only after a kill it may step back, and never forward.

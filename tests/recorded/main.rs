@@ -1,5 +1,6 @@
 //! Promise: same decisions. What AWS delivered and gave up, recorded from real AWS, we deliver and give up as well: every
-//! recording of a stream's mapping is played against a real server through the binary.
+//! recording of a stream's mapping is played against a real server through the binary. What AWS is known to do and was not
+//! given to us as a recording stands in `own`, in the same form.
 //!
 //! `KLR_RECORDED=name` plays one of them. Those that cannot be played say why.
 
@@ -15,7 +16,7 @@ use std::sync::Mutex;
 use std::thread::scope;
 use std::time::Duration;
 
-use klr_test_support::{eventually, fixtures};
+use klr_test_support::{eventually, fixtures, workspace};
 use serde_json::{Value, json};
 
 use case::{Case, Deliveries};
@@ -33,9 +34,12 @@ const ABREAST: usize = 6;
 fn recorded_streams_do_the_same_here() {
     let Some(fixtures) = fixtures() else { return };
     let only = std::env::var("KLR_RECORDED").unwrap_or_default();
-    let mut files: Vec<PathBuf> = ["kinesis", "dynamodb"]
+    let recordings = ["kinesis", "dynamodb"].map(|source| fixtures.join("esm-snapshots").join(source));
+    let own = workspace().join("tests/recorded/own");
+    let mut files: Vec<PathBuf> = recordings
         .iter()
-        .flat_map(|source| std::fs::read_dir(fixtures.join("esm-snapshots").join(source)).unwrap())
+        .chain([&own])
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
         .map(|file| file.unwrap().path())
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .filter(|path| path.to_string_lossy().contains(&only))

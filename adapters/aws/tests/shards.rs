@@ -11,7 +11,7 @@ use klr_contract::conformance::log::{Harness, Subject, all};
 use klr_contract::memory::store::Table;
 use klr_contract::{Arrival, Kind, Log, Mark, Record, Row, Store as _};
 use script::{MAPPING, Script, bodies, body, gained, last_place, settings, shard};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 struct Scripts;
 
@@ -255,15 +255,18 @@ async fn a_refusal_without_a_rival_is_no_loss() {
     assert!(quiet.is_err(), "{quiet:?}");
 }
 
+/// And that is noticed between two rounds, which are ten seconds apart.
 #[tokio::test(start_paused = true)]
 async fn without_the_store_nothing_is_ours() {
     let (script, table) = (Script::new(2), Table::default());
     let reader = script.open(&table, settings(Start::TrimHorizon));
     reader.read_until(|all, _| gained(all).len() == 2).await;
+    let cut = Instant::now();
     table.cut_off(reader.member.member(), true);
     let lost = |all: &[Arrival]| all.iter().filter(|a| matches!(a, Arrival::Lost(_))).count();
     let (_, told) = reader.read_until(|all, told| lost(all) == 2 && !told.is_empty()).await;
     assert_eq!(told[0], "memory-store-unreachable");
+    assert!(cut.elapsed() < Duration::from_secs(3), "{:?}", cut.elapsed());
     table.cut_off(reader.member.member(), false);
     reader.read_until(|all, _| gained(all).len() == 2).await;
 }
