@@ -24,10 +24,11 @@ const CPU_GOAL: f64 = 1.5;
 /// CI fails above the goal and the scatter of a tenth on two shared cores, a fifth either way; both batch sizes count.
 const CPU_GATE: f64 = CPU_GOAL * 1.2;
 
-/// The goal: CPU of the engine alone, in microseconds a record of 1 KB by 100.
+/// The goal, and CI's gate: CPU of the engine alone, in microseconds a record of 1 KB by 100. It needs less than a third of
+/// it, and there is slack enough for a neighbour who fills the memory's lanes.
 const ENGINE_GOAL: f64 = 1.0;
-/// Joining copies each record, so a neighbour that fills the memory's lanes slows it as well: CI fails above twice the goal.
-const ENGINE_GATE: f64 = ENGINE_GOAL * 2.0;
+/// AWS: 2·⌈log2(10,000)⌉.
+const BISECT_GOAL: usize = 28;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
@@ -58,9 +59,11 @@ fn run(what: &[&str]) -> ExitCode {
         let micros = engine::cpu_per_record(if tenth { 20 } else { 200 });
         println!("the engine alone, 1 KB by 100: {micros:.2} µs of CPU a record (goal below {ENGINE_GOAL})");
         let extra = engine::bisect();
-        println!("bisect: {extra} more invocations isolate one poison record of 10,000 (goal 28 at most)\n");
-        if (tenth && micros > ENGINE_GATE) || extra > 28 {
-            eprintln!("that is more than {ENGINE_GATE:.1} µs, or 28");
+        println!(
+            "bisect: {extra} more invocations isolate one poison record of 10,000 (goal {BISECT_GOAL} at most)\n"
+        );
+        if (tenth && micros > ENGINE_GOAL) || extra > BISECT_GOAL {
+            eprintln!("that is more than {ENGINE_GOAL} µs, or {BISECT_GOAL}");
             code = ExitCode::from(1);
         }
     }
@@ -76,7 +79,8 @@ fn run(what: &[&str]) -> ExitCode {
     if wanted("sqs") {
         sqs::compare(if tenth { 2_000 } else { 20_000 });
     }
-    if wanted("kinesis") {
+    // A tenth is one answer a shard: mostly the emulator's time, which gates nothing. Only where it is asked for.
+    if wanted("kinesis") && (!tenth || what.contains(&"kinesis")) {
         kinesis::compare(if tenth { 4_000 } else { 40_000 });
     }
     code
