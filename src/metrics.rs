@@ -62,6 +62,8 @@ figures! {
     unreachable: Counter = "klr_sink_unreachable_count";
     /// Failed calls to read the source.
     polling_errors: Counter = "klr_polling_error_count";
+    /// Failed calls to a schema registry.
+    registry_errors: Counter = "klr_schema_registry_error_count";
     /// Failed calls to delete or checkpoint.
     commit_errors: Counter = "klr_commit_error_count";
     /// Invocations in flight.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use klr_kafka::{Config, Security, Start};
 use uuid::Uuid;
 
+use super::access::{Access, AccessKind};
 use super::mapping::{Mapping, Source};
 use super::node::{Fields, Node};
-use super::secret::{Access, AccessKind, SecretRef};
-use super::{Problem, Resources, Target, not_yet, start};
+use super::secret::SecretRef;
+use super::{Problem, Resources, Target, name, not_yet, registry, start};
 
 /// What `--drain-timeout` is unless it is set.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
@@ -22,9 +23,21 @@ pub(super) fn read(spec: &Fields, msk: bool, uuid: Uuid) -> Option<Source> {
         start::Start::Latest => Start::Latest,
         start::Start::AtTimestamp(time) => Start::AtTimestamp(time),
     });
-    let group = group(spec, msk);
-    let access = access(spec, msk);
+    let particulars = particulars(spec, msk);
+    let registry = particulars.as_ref().and_then(|config| config.get("schemaRegistryConfig"));
+    let registry = registry.and_then(|node| registry::read(&node));
+    let (registry, registry_access) =
+        registry.map_or_else(Default::default, |(one, access)| (Some(one), access));
+    let group = particulars.as_ref().and_then(group);
     let arn = if msk { Some(spec.get("eventSourceArn")?.text()?.to_owned()) } else { None };
+    let region = region(arn.as_deref(), bootstrap.as_deref().unwrap_or_default());
+    let access = match spec.get("sourceAccessConfigurations") {
+        Some(list) => access(&list, msk, region),
+        None if msk && bootstrap.iter().flatten().all(|server| wants_iam(server)) && bootstrap.is_some() => {
+            vec![Access::Iam { region }]
+        }
+        None => Vec::new(),
+    };
     let config = Config {
         bootstrap: bootstrap?,
         topic: topic?,
@@ -32,10 +45,11 @@ pub(super) fn read(spec: &Fields, msk: bool, uuid: Uuid) -> Option<Source> {
         start: start?,
         arn,
         security: Security::default(),
+        registry,
         drain_timeout: DRAIN_TIMEOUT,
         once: false,
     };
-    Some(Source::Kafka { config, access })
+    Some(Source::Kafka { config, access, registry_access })
 }
 
 /// AWS's words where `b` reads for `function` what `a` reads for it already: one cluster under any of its brokers.
@@ -121,24 +135,25 @@ fn topic(spec: &Fields) -> Option<String> {
     Some(topic.to_owned())
 }
 
-/// The group that was asked for, if any.
-fn group(spec: &Fields, msk: bool) -> Option<String> {
-    let config = if msk {
-        spec.get("amazonManagedKafkaEventSourceConfig")?
-            .fields(&["consumerGroupId", "schemaRegistryConfig"])?
-    } else {
-        let known = &["consumerGroupId", "consumptionMode", "schemaRegistryConfig"];
-        let config = spec.get("selfManagedKafkaEventSourceConfig")?.fields(known)?;
-        if let Some(mode) = config.get("consumptionMode")
-            && mode.one_of(&[("Stream", false), ("Queue", true)]) == Some(true)
-        {
-            not_yet::queue_mode(&mode);
-        }
-        config
-    };
-    if let Some(registry) = config.get("schemaRegistryConfig") {
-        not_yet::schema_registry(&registry);
+/// What is said of the kind of cluster it is.
+fn particulars<'a>(spec: &Fields<'a>, msk: bool) -> Option<Fields<'a>> {
+    if msk {
+        return spec
+            .get("amazonManagedKafkaEventSourceConfig")?
+            .fields(&["consumerGroupId", "schemaRegistryConfig"]);
     }
+    let known = &["consumerGroupId", "consumptionMode", "schemaRegistryConfig"];
+    let config = spec.get("selfManagedKafkaEventSourceConfig")?.fields(known)?;
+    if let Some(mode) = config.get("consumptionMode")
+        && mode.one_of(&[("Stream", false), ("Queue", true)]) == Some(true)
+    {
+        not_yet::queue_mode(&mode);
+    }
+    Some(config)
+}
+
+/// The group that was asked for, if any.
+fn group(config: &Fields) -> Option<String> {
     let node = config.get("consumerGroupId")?;
     let text = node.text()?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-/*:_+=.@".contains(c);
@@ -148,57 +163,164 @@ fn group(spec: &Fields, msk: bool) -> Option<String> {
     Some(text.to_owned())
 }
 
+/// Whether a broker of MSK's is addressed where it asks for AWS credentials, AWS's default for MSK: the ports say so.
+fn wants_iam(server: &str) -> bool {
+    cfg!(feature = "kafka-iam") && (server.ends_with(":9098") || server.ends_with(":9198"))
+}
+
 /// How to get in. None at all is PLAINTEXT, where AWS would insist: a laptop has no secrets.
-fn access(spec: &Fields, msk: bool) -> Vec<Access> {
-    let Some(list) = spec.get("sourceAccessConfigurations") else {
-        return Vec::new();
-    };
+fn access(list: &Node, msk: bool, region: Option<String>) -> Vec<Access> {
     let Some(items) = list.items() else {
         return Vec::new();
     };
     if items.len() > 23 {
         list.wrong(format!("must be at most 23, is {}", items.len()));
     }
-    let access: Vec<Access> = items.iter().filter_map(|item| one_access(item, msk)).collect();
+    let access: Vec<Access> =
+        items.iter().filter_map(|item| one_access(item, msk, region.as_deref())).collect();
+    let kind = |access: &Access| match access {
+        Access::Secret { kind, .. } => format!("{kind:?}"),
+        other => format!("{:?}", std::mem::discriminant(other)),
+    };
     for (i, one) in access.iter().enumerate() {
-        if access[..i].iter().any(|other| other.kind == one.kind) {
+        if access[..i].iter().any(|other| kind(other) == kind(one)) {
             list.wrong("must not have one type twice");
         }
     }
-    let sasl = |access: &&Access| {
-        matches!(access.kind, AccessKind::Basic | AccessKind::Scram256 | AccessKind::Scram512)
-    };
-    if access.iter().filter(sasl).count() > 1 {
-        list.wrong("must be one of BASIC_AUTH, SASL_SCRAM_256_AUTH and SASL_SCRAM_512_AUTH, not several");
+    let who = access.iter().filter(|access| says_who_we_are(access)).count();
+    if who > 1 {
+        list.wrong(
+            "must be one of BASIC_AUTH, SASL_SCRAM_256_AUTH, SASL_SCRAM_512_AUTH, OAUTHBEARER_AUTH, IAM_AUTH and \
+             IAM_OAUTHBEARER_AUTH, not several",
+        );
+    }
+    for wrong in at_odds(&access) {
+        list.wrong(wrong);
     }
     access
 }
 
-fn one_access(item: &Node, msk: bool) -> Option<Access> {
+/// What of a request for tokens does not fit whoever gives them.
+fn at_odds(access: &[Access]) -> impl Iterator<Item = &'static str> {
+    let any = |is: fn(&Access) -> bool| access.iter().any(is);
+    let oauth = any(|access| matches!(access, Access::Secret { kind: AccessKind::OAuth, .. }));
+    let aws = any(|access| matches!(access, Access::WebIdentity { .. }));
+    let (scope, audience) = (
+        any(|access| matches!(access, Access::Scope(_))),
+        any(|access| matches!(access, Access::Audience(_))),
+    );
+    let wrong = [
+        (scope && !oauth, "OAUTHBEARER_SCOPE needs OAUTHBEARER_AUTH; add it, or remove the scope"),
+        (
+            audience && !oauth && !aws,
+            "OAUTHBEARER_AUDIENCE needs OAUTHBEARER_AUTH or IAM_OAUTHBEARER_AUTH; add one, or remove the audience",
+        ),
+        (
+            aws && !audience,
+            "IAM_OAUTHBEARER_AUTH needs OAUTHBEARER_AUDIENCE, as the brokers expect it; add it",
+        ),
+    ];
+    wrong.into_iter().filter_map(|(wrong, why)| wrong.then_some(why))
+}
+
+fn says_who_we_are(access: &Access) -> bool {
+    use AccessKind::{Basic, ClientCertificate, OAuth, RootCa, Scram256, Scram512};
+    match access {
+        Access::Secret { kind: Basic | Scram256 | Scram512 | OAuth, .. }
+        | Access::Iam { .. }
+        | Access::WebIdentity { .. } => true,
+        Access::Secret { kind: ClientCertificate | RootCa, .. } | Access::Scope(_) | Access::Audience(_) => {
+            false
+        }
+    }
+}
+
+/// What stands in the `type` of an entry.
+#[derive(Clone, Copy, PartialEq)]
+enum Type {
+    Secret(AccessKind),
+    Scope,
+    Audience,
+    Iam,
+    WebIdentity,
+    /// AWS's way into a VPC; outside AWS the bridge is where it is.
+    Vpc,
+}
+
+const TYPES: [(&str, Type); 12] = [
+    ("BASIC_AUTH", Type::Secret(AccessKind::Basic)),
+    ("SASL_SCRAM_512_AUTH", Type::Secret(AccessKind::Scram512)),
+    ("SASL_SCRAM_256_AUTH", Type::Secret(AccessKind::Scram256)),
+    ("CLIENT_CERTIFICATE_TLS_AUTH", Type::Secret(AccessKind::ClientCertificate)),
+    ("SERVER_ROOT_CA_CERTIFICATE", Type::Secret(AccessKind::RootCa)),
+    ("OAUTHBEARER_AUTH", Type::Secret(AccessKind::OAuth)),
+    ("OAUTHBEARER_SCOPE", Type::Scope),
+    ("OAUTHBEARER_AUDIENCE", Type::Audience),
+    ("IAM_AUTH", Type::Iam),
+    ("IAM_OAUTHBEARER_AUTH", Type::WebIdentity),
+    ("VPC_SUBNET", Type::Vpc),
+    ("VPC_SECURITY_GROUP", Type::Vpc),
+];
+
+/// Of MSK's own: the rest is for clusters that are not AWS's.
+const MSK: [Type; 4] = [
+    Type::Secret(AccessKind::Scram512),
+    Type::Secret(AccessKind::ClientCertificate),
+    Type::Secret(AccessKind::RootCa),
+    Type::Iam,
+];
+
+fn one_access(item: &Node, msk: bool, region: Option<&str>) -> Option<Access> {
     let fields = item.fields(&["type", "uri"])?;
     let node = fields.required("type")?;
     let text = node.text()?;
     if not_yet::ACCESS.contains(&text) {
         let remedy =
-            "use SASL_SCRAM_512_AUTH, SASL_SCRAM_256_AUTH, BASIC_AUTH or CLIENT_CERTIFICATE_TLS_AUTH";
+            "use OAUTHBEARER_AUTH, IAM_AUTH, SASL_SCRAM_512_AUTH, BASIC_AUTH or CLIENT_CERTIFICATE_TLS_AUTH";
         return node.refuse(not_yet::cannot(&format!("authenticate with {text}"), remedy));
     }
-    let kind = node.one_of(&[
-        ("BASIC_AUTH", Some(AccessKind::Basic)),
-        ("SASL_SCRAM_512_AUTH", Some(AccessKind::Scram512)),
-        ("SASL_SCRAM_256_AUTH", Some(AccessKind::Scram256)),
-        ("CLIENT_CERTIFICATE_TLS_AUTH", Some(AccessKind::ClientCertificate)),
-        ("SERVER_ROOT_CA_CERTIFICATE", Some(AccessKind::RootCa)),
-        // AWS's way into a VPC; outside AWS the bridge is where it is.
-        ("VPC_SUBNET", None),
-        ("VPC_SECURITY_GROUP", None),
-    ])?;
-    if msk && matches!(kind, Some(AccessKind::Basic | AccessKind::Scram256)) {
-        return node.refuse("is not for Amazon MSK; use SASL_SCRAM_512_AUTH or CLIENT_CERTIFICATE_TLS_AUTH");
+    let kind = node.one_of(&TYPES)?;
+    if msk && kind != Type::Vpc && !MSK.contains(&kind) {
+        return node.refuse(
+            "is not for Amazon MSK; use IAM_AUTH, SASL_SCRAM_512_AUTH or CLIENT_CERTIFICATE_TLS_AUTH",
+        );
+    }
+    if matches!(kind, Type::Iam | Type::WebIdentity) {
+        return iam(&node, &fields, kind, region);
     }
     let uri = fields.required("uri")?;
     let text = uri.text()?;
-    let kind = kind?;
-    let secret = SecretRef::parse(text).map_err(|why| uri.wrong(why)).ok()?;
-    Some(Access { kind, secret })
+    match kind {
+        Type::Secret(kind) => {
+            let secret = SecretRef::parse(text).map_err(|why| uri.wrong(why)).ok()?;
+            Some(Access::Secret { kind, secret })
+        }
+        Type::Scope | Type::Audience if text.trim().is_empty() => uri.refuse("must be the value itself"),
+        Type::Scope => Some(Access::Scope(text.to_owned())),
+        Type::Audience => Some(Access::Audience(text.to_owned())),
+        Type::Iam | Type::WebIdentity | Type::Vpc => None,
+    }
+}
+
+/// By our AWS credentials, and so without a `uri`.
+fn iam(node: &Node, fields: &Fields, kind: Type, region: Option<&str>) -> Option<Access> {
+    if let Some(uri) = fields.get("uri") {
+        uri.wrong("does not go with this type, which uses the AWS credentials of this process; remove it");
+    }
+    if !cfg!(feature = "kafka-iam") {
+        return node.refuse("this klr was built without AWS credentials for Kafka (feature kafka-iam)");
+    }
+    let region = region.map(str::to_owned);
+    Some(if kind == Type::Iam { Access::Iam { region } } else { Access::WebIdentity { region } })
+}
+
+/// The region of a cluster of AWS's: its ARN has it, and so have its brokers' own names
+/// (`b-1.orders.abc.c2.kafka.eu-west-1.amazonaws.com`).
+fn region(arn: Option<&str>, bootstrap: &[String]) -> Option<String> {
+    if let Some(arn) = arn {
+        return name::Arn::parse(arn).map(|arn| arn.region.to_owned());
+    }
+    let mut labels = bootstrap.first()?.split_once(".amazonaws.com")?.0.rsplit('.');
+    let region = labels.next()?;
+    matches!(labels.next()?, "kafka" | "kafka-serverless").then(|| region.to_owned())
 }

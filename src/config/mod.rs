@@ -8,6 +8,7 @@
 // What only one source needs stands beside the rest; a build without that source does not use it.
 #![cfg_attr(not(all(feature = "sqs", feature = "kafka", feature = "s3")), allow(dead_code, unused_imports))]
 
+mod access;
 mod conflict;
 pub mod destination;
 mod document;
@@ -21,6 +22,8 @@ mod node;
 mod not_yet;
 mod notification;
 mod problem;
+#[cfg(feature = "kafka")]
+mod registry;
 mod resource;
 #[cfg(feature = "s3")]
 mod s3;
@@ -34,14 +37,15 @@ mod target;
 
 use std::path::PathBuf;
 
+pub use access::{Access, AccessKind};
+#[cfg(feature = "kafka")]
+pub use access::{resolve, resolve_registry};
 pub use function::Function;
 pub use mapping::{Mapping, Source};
 pub use name::function_arn;
 pub use notification::{Notification, Receive};
 pub use problem::{Failure, Place, Problem};
-#[cfg(feature = "kafka")]
-pub use secret::resolve;
-pub use secret::{Access, AccessKind, Error as SecretError, SecretRef};
+pub use secret::{Error as SecretError, SecretRef};
 pub use target::{Environment, LARGEST_EVENT, Sink, Target, implied};
 
 use crate::deliver::AckMode;

@@ -9,16 +9,8 @@ pub(super) const KINDS: [&str; 3] = ["TopicSubscription", "EventRule", "LogSubsc
 /// Services a mapping may poll on AWS, by the service in their ARN.
 pub(super) const SERVICES: [(&str, &str); 2] = [("mq", "Amazon MQ"), ("rds", "DocumentDB")];
 
-/// Ways into a Kafka cluster.
-pub(super) const ACCESS: [&str; 7] = [
-    "IAM_AUTH",
-    "IAM_OAUTHBEARER_AUTH",
-    "OAUTHBEARER_AUTH",
-    "OAUTHBEARER_SCOPE",
-    "OAUTHBEARER_LOGICAL_CLUSTER",
-    "OAUTHBEARER_IDENTITY_POOL",
-    "OAUTHBEARER_AUDIENCE",
-];
+/// Ways into a Kafka cluster. (SASL extensions, which rdkafka has no way to set.)
+pub(super) const ACCESS: [&str; 2] = ["OAUTHBEARER_LOGICAL_CLUSTER", "OAUTHBEARER_IDENTITY_POOL"];
 
 /// Settings of a `Function` on AWS.
 pub(super) const FUNCTION: [&str; 9] = [
@@ -40,10 +32,6 @@ pub(super) fn cannot(what: &str, remedy: &str) -> String {
 /// Filters. Without them a function would see what it must not.
 pub(super) fn filters(filters: &Node) {
     filters.wrong(cannot("filter", "remove the filters only if the function may see every record"));
-}
-
-pub(super) fn schema_registry(registry: &Node) {
-    registry.wrong(cannot("use a schema registry", "remove it, and the function gets the bytes as they are"));
 }
 
 pub(super) fn queue_mode(mode: &Node) {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+
 /// Where a secret is. Not the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretRef {
@@ -12,30 +14,6 @@ pub enum SecretRef {
     Variable(String),
     /// `file:PATH`, as from the working directory.
     File(PathBuf),
-}
-
-/// One authentication setting of a Kafka mapping.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Access {
-    /// What it is for.
-    pub kind: AccessKind,
-    /// Where its secret is.
-    pub secret: SecretRef,
-}
-
-/// What a secret is for: the `type` of a `sourceAccessConfigurations` entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessKind {
-    /// `BASIC_AUTH`: SASL/PLAIN.
-    Basic,
-    /// `SASL_SCRAM_256_AUTH`.
-    Scram256,
-    /// `SASL_SCRAM_512_AUTH`.
-    Scram512,
-    /// `CLIENT_CERTIFICATE_TLS_AUTH`: mTLS.
-    ClientCertificate,
-    /// `SERVER_ROOT_CA_CERTIFICATE`.
-    RootCa,
 }
 
 /// A secret that cannot be had. Never holds any of it.
@@ -62,6 +40,9 @@ pub enum Error {
         /// Status or cause.
         why: String,
     },
+    /// There is nothing to sign for.
+    #[error("IAM_AUTH and IAM_OAUTHBEARER_AUTH need a region; set AWS_REGION")]
+    Region,
     /// What is in it.
     #[error("the secret {place} must hold the JSON AWS asks for, {{{expected}}}; it does not ({why})")]
     Content {
@@ -117,8 +98,23 @@ impl SecretRef {
                 let read = tokio::fs::read_to_string(path).await;
                 read.map_err(|why| Error::File { path: path.clone(), why })
             }
-            Self::SecretsManager(arn) => secrets_manager(arn).await,
+            // Boxed: the SDK's futures are nested deep, and so are those around this one.
+            Self::SecretsManager(arn) => Box::pin(secrets_manager(arn)).await,
         }
+    }
+
+    /// The secret, which is JSON with these members.
+    pub(super) async fn json<T: for<'a> Deserialize<'a>>(&self, expected: &'static str) -> Result<T, Error> {
+        let text = self.text().await?;
+        // Serde's own words may quote a value; the position is enough to find it.
+        serde_json::from_str(&text).map_err(|error| {
+            self.content(expected, format!("line {}, column {}", error.line(), error.column()))
+        })
+    }
+
+    /// It is there, and not what it must be.
+    pub(super) fn content(&self, expected: &'static str, why: String) -> Error {
+        Error::Content { place: self.to_string(), expected, why }
     }
 }
 
@@ -147,87 +143,9 @@ async fn secrets_manager(arn: &str) -> Result<String, Error> {
     })
 }
 
-#[cfg(feature = "kafka")]
-mod kafka {
-    use klr_kafka::{Identity, Mechanism, Sasl, Security, Tls};
-    use serde::Deserialize;
-
-    use super::{Access, AccessKind, Error, SecretRef};
-
-    #[derive(Deserialize)]
-    struct Credentials {
-        username: String,
-        password: String,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Certificate {
-        certificate: String,
-        private_key: String,
-        private_key_password: Option<String>,
-    }
-
-    #[derive(Deserialize)]
-    struct Root {
-        certificate: String,
-    }
-
-    /// Fetches every secret of a mapping. Any access setting implies TLS, as on AWS; none at all is PLAINTEXT.
-    pub async fn resolve(access: &[Access]) -> Result<Security, Error> {
-        let mut security = Security::default();
-        for Access { kind, secret } in access {
-            let tls = security.tls.get_or_insert_with(Tls::default);
-            match kind {
-                AccessKind::RootCa => {
-                    tls.ca = Some(json::<Root>(secret, r#""certificate": PEM"#).await?.certificate);
-                }
-                AccessKind::ClientCertificate => {
-                    let expected =
-                        r#""certificate": PEM, "privateKey": PEM, optionally "privateKeyPassword""#;
-                    let found = json::<Certificate>(secret, expected).await?;
-                    let Certificate { certificate, private_key, private_key_password: password } = found;
-                    tls.identity = Some(Identity { certificate, private_key, password });
-                }
-                AccessKind::Basic => security.sasl = Some(sasl(Mechanism::Plain, secret).await?),
-                AccessKind::Scram256 => security.sasl = Some(sasl(Mechanism::Scram256, secret).await?),
-                AccessKind::Scram512 => security.sasl = Some(sasl(Mechanism::Scram512, secret).await?),
-            }
-        }
-        Ok(security)
-    }
-
-    async fn sasl(mechanism: Mechanism, secret: &SecretRef) -> Result<Sasl, Error> {
-        let Credentials { username, password } = json(secret, r#""username": …, "password": …"#).await?;
-        Ok(Sasl { mechanism, username, password })
-    }
-
-    async fn json<T: for<'a> Deserialize<'a>>(
-        secret: &SecretRef,
-        expected: &'static str,
-    ) -> Result<T, Error> {
-        let text = secret.text().await?;
-        // Serde's own words may quote a value; the position is enough to find it.
-        serde_json::from_str(&text).map_err(|error| Error::Content {
-            place: secret.to_string(),
-            expected,
-            why: format!("line {}, column {}", error.line(), error.column()),
-        })
-    }
-}
-
-#[cfg(feature = "kafka")]
-pub use kafka::resolve;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> SecretRef {
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        SecretRef::File(path)
-    }
 
     #[test]
     fn a_reference_is_one_of_three() {
@@ -238,26 +156,6 @@ mod tests {
         {
             assert!(!SecretRef::parse(text).unwrap_err().contains("hunter2"), "{text}");
         }
-    }
-
-    #[cfg(feature = "kafka")]
-    #[tokio::test]
-    async fn access_settings_become_security() {
-        let dir = tempfile::tempdir().unwrap();
-        let user = file(&dir, "user", r#"{"username": "app", "password": "p", "more": 1}"#);
-        let root = file(&dir, "root", r#"{"certificate": "PEM"}"#);
-        let access = [
-            Access { kind: AccessKind::Scram512, secret: user },
-            Access { kind: AccessKind::RootCa, secret: root.clone() },
-        ];
-        let security = resolve(&access).await.unwrap();
-        assert_eq!(security.tls.unwrap().ca.as_deref(), Some("PEM"));
-        assert_eq!(security.sasl.unwrap().password, "p");
-
-        let wrong =
-            resolve(&[Access { kind: AccessKind::Basic, secret: root }]).await.unwrap_err().to_string();
-        assert!(wrong.contains(r#"{"username": …, "password": …}"#) && !wrong.contains("PEM"), "{wrong}");
-        assert!(resolve(&[]).await.unwrap().tls.is_none(), "PLAINTEXT");
     }
 
     #[tokio::test]

@@ -29,7 +29,7 @@ fn queue(mapping: &Mapping) -> klr_sqs::Config {
 #[cfg(feature = "kafka")]
 fn topic(mapping: &Mapping) -> (klr_kafka::Config, Vec<Access>) {
     match &mapping.source {
-        Source::Kafka { config, access } => (config.clone(), access.clone()),
+        Source::Kafka { config, access, .. } => (config.clone(), access.clone()),
         #[allow(unreachable_patterns, reason = "with Kafka alone there is nothing else")]
         other => panic!("{other:?} is not Kafka"),
     }
@@ -204,14 +204,63 @@ fn kafka_takes_all_its_settings() {
     );
     assert_eq!(
         access[0],
-        Access { kind: AccessKind::Scram512, secret: SecretRef::Variable("KAFKA".to_owned()) }
+        Access::Secret { kind: AccessKind::Scram512, secret: SecretRef::Variable("KAFKA".to_owned()) }
     );
-    assert_eq!(access[1].kind, AccessKind::RootCa);
+    assert!(matches!(access[1], Access::Secret { kind: AccessKind::RootCa, .. }));
 
     let iso = kafka(
         "  startingPosition: AT_TIMESTAMP\n  startingPositionTimestamp: 2026-01-01T00:00:00Z\n  maximumRetryAttempts: -1\n",
     );
     assert_eq!((iso.maximum_retry_attempts, iso.maximum_record_age), (None, None));
+}
+
+#[cfg(feature = "kafka-iam")]
+#[test]
+fn msk_asks_for_our_credentials_where_its_ports_say_so() {
+    let msk = |endpoint: &str, more: &str| {
+        let text = format!(
+            "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: {{name: orders}}\nspec:\n  \
+             eventSourceArn: arn:aws:kafka:eu-west-1:123456789012:cluster/c/0f1e-2\n  endpoint: {endpoint}\n  \
+             topics: [orders]\n  functionName: f\n  startingPosition: LATEST\n{more}"
+        );
+        topic(&loaded("a.yaml", &text).unwrap().mappings[0]).1
+    };
+    let iam = |region: &str| vec![Access::Iam { region: Some(region.to_owned()) }];
+    assert_eq!(msk("b-1:9098,b-2:9098", ""), iam("eu-west-1"));
+    assert_eq!(msk("b-1:9098,b-2:9092", ""), []);
+    assert_eq!(msk("b-1:9092", "  sourceAccessConfigurations: [{type: IAM_AUTH}]\n"), iam("eu-west-1"));
+
+    let own = |server: &str| {
+        let text = format!(
+            "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: {{name: orders}}\nspec:\n  \
+             selfManagedEventSource: {{endpoints: {{KAFKA_BOOTSTRAP_SERVERS: ['{server}']}}}}\n  topics: [orders]\n  \
+             functionName: f\n  startingPosition: LATEST\n  sourceAccessConfigurations: [{{type: IAM_AUTH}}]\n"
+        );
+        topic(&loaded("a.yaml", &text).unwrap().mappings[0]).1
+    };
+    assert_eq!(own("b-1.c.x1.c2.kafka.us-east-2.amazonaws.com:9098"), iam("us-east-2"));
+    assert_eq!(own("kafka.example.com:9098"), [Access::Iam { region: None }]);
+}
+
+#[cfg(feature = "kafka-registry")]
+#[test]
+fn a_schema_registry_is_read() {
+    let mapping = kafka(
+        "  startingPosition: LATEST\n  selfManagedKafkaEventSourceConfig:\n    schemaRegistryConfig:\n      \
+         schemaRegistryURI: https://registry.example.com/apis/ccompat/v7\n      eventRecordFormat: SOURCE\n      \
+         schemaValidationConfigs: [{attribute: KEY}, {attribute: VALUE}]\n      \
+         accessConfigs: [{type: BASIC_AUTH, uri: 'env:USER'}, {type: SERVER_ROOT_CA_CERTIFICATE, uri: 'file:ca.json'}]\n",
+    );
+    let Source::Kafka { config, registry_access, .. } = &mapping.source else { panic!("Kafka") };
+    let registry = config.registry.as_ref().unwrap();
+    assert_eq!(registry.url, "https://registry.example.com/apis/ccompat/v7");
+    assert_eq!(
+        (registry.format, registry.key, registry.value),
+        (klr_kafka::EventRecordFormat::Source, true, true)
+    );
+    let user = SecretRef::Variable("USER".to_owned());
+    assert_eq!(registry_access[0], Access::Secret { kind: AccessKind::Basic, secret: user });
+    assert!(matches!(registry_access[1], Access::Secret { kind: AccessKind::RootCa, .. }));
 }
 
 #[cfg(feature = "s3")]

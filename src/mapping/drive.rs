@@ -222,7 +222,10 @@ impl Drive {
     }
 
     fn unread(&mut self, error: &Error) {
-        self.status.figures.polling_errors.inc();
+        let figures = &self.status.figures;
+        let count =
+            if error.code() == "kafka.registry" { &figures.registry_errors } else { &figures.polling_errors };
+        count.inc();
         self.status.problem(error);
         match error.kind() {
             Kind::Stop => self.halted = Some(error.to_string()),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Apache Kafka, one KRaft node.   usage: kafka.sh WORKDIR PLAINTEXT-PORT CONTROLLER-PORT SASL-PORT TLS-PORT
-# The SASL port is SASL_SSL with SCRAM-SHA-256/512 and PLAIN; on the TLS port a client certificate is optional.
+# The SASL port is SASL_SSL with SCRAM-SHA-256/512, PLAIN and OAUTHBEARER (any unsecured JWT that has not expired); on the TLS port a client certificate is optional.
 # env: KAFKA_VERSION (4.3.0; 3.9.2 works too), KAFKA_HEAP (256m), KAFKA_USER, KAFKA_PASSWORD (app, app-secret),
 #      KAFKA_EXTRA (more server.properties lines; a later line wins)
 . "$(dirname "$0")/lib.sh"
@@ -53,10 +53,11 @@ ssl.keystore.location=$W/tls/server-keystore.pem
 ssl.truststore.type=PEM
 ssl.truststore.location=$W/tls/ca.pem
 ssl.client.auth=requested
-sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=$JAAS.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=$JAAS.scram.ScramLoginModule required;
 listener.name.sasl_ssl.plain.sasl.jaas.config=$JAAS.plain.PlainLoginModule required user_$USER="$PASSWORD";
+listener.name.sasl_ssl.oauthbearer.sasl.jaas.config=$JAAS.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 ${KAFKA_EXTRA:-}
 P
 JAVA=(java "-Xmx${KAFKA_HEAP:-256m}" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$LIB/*")

@@ -5,6 +5,7 @@ use aws_config::{
     meta::credentials::CredentialsProviderChain, meta::region::RegionProviderChain,
     profile::ProfileFileCredentialsProvider, timeout::TimeoutConfig,
 };
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_secretsmanager::config::Credentials;
 
 /// One attempt of a call that does not wait by design. (A long poll sets its own.)
@@ -25,6 +26,12 @@ pub fn elsewhere(service: &str, endpoint: Option<&str>) -> bool {
 pub async fn region() -> Option<String> {
     let region = RegionProviderChain::default_provider().region().await;
     region.map(|region| region.as_ref().to_owned())
+}
+
+/// Who signs what no SDK client signs: the standard chain, for calls to `service` in `region`.
+pub async fn credentials(region: &str, service: &str) -> SharedCredentialsProvider {
+    let config = config(region, service, None).await;
+    config.credentials_provider().expect("the standard chain always has a provider, if not credentials")
 }
 
 /// What a client of `service` in `region` is built from.

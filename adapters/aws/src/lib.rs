@@ -10,11 +10,13 @@ mod batch_info;
 mod config;
 mod error;
 pub mod event;
+mod identity;
 mod secret;
 pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
 pub use batch_info::BatchInfo;
-pub use config::{config, elsewhere, region};
+pub use config::{config, credentials, elsewhere, region};
 pub use error::{NO_QUEUE, failure, lost};
+pub use identity::WebIdentity;
 pub use secret::{secret, secret_at};

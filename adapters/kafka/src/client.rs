@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::{Config, Mechanism, Security};
+use crate::{Config, Sasl, Security};
 
 /// librdkafka's default, spelled out because half of it bounds how long a rebalance may wait for the engine.
 pub(crate) const MAX_POLL_INTERVAL: Duration = Duration::from_secs(300);
@@ -85,13 +85,11 @@ fn secure(client: &mut ClientConfig, security: &Security) {
         }
     }
     if let Some(sasl) = &security.sasl {
-        let mechanism = match sasl.mechanism {
-            Mechanism::Plain => "PLAIN",
-            Mechanism::Scram256 => "SCRAM-SHA-256",
-            Mechanism::Scram512 => "SCRAM-SHA-512",
-        };
-        client.set("sasl.mechanism", mechanism);
-        client.set("sasl.username", &sasl.username);
-        client.set("sasl.password", &sasl.password);
+        client.set("sasl.mechanism", sasl.mechanism());
+        // A token is asked for when it is needed.
+        if let Sasl::Password { username, password, .. } = sasl {
+            client.set("sasl.username", username);
+            client.set("sasl.password", password);
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::Tokens;
+
 /// A topic to read as a member of a consumer group. Valid by construction: the root's `config` checks what a user wrote.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +22,8 @@ pub struct Config {
     pub arn: Option<String>,
     /// How to connect.
     pub security: Security,
+    /// What decodes keys and values, if anything.
+    pub registry: Option<Registry>,
     /// The longest a rebalance callback waits for the engine to drain (bounded again by half of `max.poll.interval.ms`).
     pub drain_timeout: Duration,
     /// Finish each partition with `Ended` at the end it had when it was first gained (`klr run --once`).
@@ -35,6 +39,32 @@ pub enum Start {
     Latest,
     /// At the first record with this time or a later one.
     AtTimestamp(Timestamp),
+}
+
+/// A schema registry that speaks Confluent's API, and what it decodes.
+#[derive(Clone)]
+pub struct Registry {
+    /// Its URL, with a path if its API is below one.
+    pub url: String,
+    /// What functions get.
+    pub format: EventRecordFormat,
+    /// Whether keys are decoded.
+    pub key: bool,
+    /// Whether values are.
+    pub value: bool,
+    /// Name and password for it, if it asks.
+    pub user: Option<(String, String)>,
+    /// Whom to trust beside the system's roots, and who we are.
+    pub tls: Tls,
+}
+
+/// What a function gets of what was decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventRecordFormat {
+    /// JSON, whatever it was.
+    Json,
+    /// The bytes behind the header.
+    Source,
 }
 
 /// How to connect. The default is PLAINTEXT.
@@ -68,16 +98,33 @@ pub struct Identity {
 
 /// SASL credentials.
 #[derive(Clone)]
-pub struct Sasl {
-    /// Which exchange.
-    pub mechanism: Mechanism,
-    /// Username.
-    pub username: String,
-    /// Password.
-    pub password: String,
+pub enum Sasl {
+    /// A name and a password.
+    Password {
+        /// Which exchange.
+        mechanism: Mechanism,
+        /// Username.
+        username: String,
+        /// Password.
+        password: String,
+    },
+    /// OAUTHBEARER: a token, renewed before it ends.
+    Bearer(Tokens),
 }
 
-/// A SASL mechanism.
+impl Sasl {
+    /// As the protocol names it.
+    pub(crate) fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Password { mechanism: Mechanism::Plain, .. } => "PLAIN",
+            Self::Password { mechanism: Mechanism::Scram256, .. } => "SCRAM-SHA-256",
+            Self::Password { mechanism: Mechanism::Scram512, .. } => "SCRAM-SHA-512",
+            Self::Bearer(_) => "OAUTHBEARER",
+        }
+    }
+}
+
+/// A SASL mechanism with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mechanism {
     /// PLAIN (`BASIC_AUTH`).
@@ -89,12 +136,25 @@ pub enum Mechanism {
 }
 
 // Secrets are never printed.
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("url", &self.url)
+            .field("format", &self.format)
+            .field("key", &self.key)
+            .field("value", &self.value)
+            .field("user", &self.user.is_some())
+            .field("mtls", &self.tls.identity.is_some())
+            .finish()
+    }
+}
+
 impl std::fmt::Debug for Security {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Security")
             .field("tls", &self.tls.is_some())
             .field("mtls", &self.tls.as_ref().is_some_and(|t| t.identity.is_some()))
-            .field("sasl", &self.sasl.as_ref().map(|s| s.mechanism))
+            .field("sasl", &self.sasl.as_ref().map(Sasl::mechanism))
             .finish()
     }
 }

@@ -7,6 +7,7 @@ use klr_contract::{Error, FailureRecord};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+use crate::token::{Keeper, Producer};
 use crate::{Config, client, error};
 
 /// How long a message may wait for room among those that are on their way.
@@ -14,14 +15,16 @@ const ROOM: Duration = Duration::from_secs(30);
 
 /// A topic that takes failure records: each is a message, with the payload in it and the record's own key.
 pub struct Destination {
-    producer: FutureProducer,
+    producer: FutureProducer<Producer>,
     topic: String,
 }
 
 impl Destination {
-    /// A producer for a topic on the cluster the mapping reads from. Connects in its own time.
+    /// A producer for a topic on the cluster the mapping reads from. Connects in its own time; within a runtime.
     pub fn open(config: &Config, topic: &str) -> Result<Self, Error> {
-        let producer = client::producer(config).create().map_err(|refused| error::configuration(&refused))?;
+        let context = Producer(Keeper::of(config.security.sasl.as_ref()));
+        let producer = client::producer(config).create_with_context(context);
+        let producer = producer.map_err(|refused| error::configuration(&refused))?;
         Ok(Self { producer, topic: topic.to_owned() })
     }
 

@@ -17,7 +17,7 @@ pub(crate) fn classify(error: &KafkaError, reason: &str) -> Option<Error> {
         Code::PartitionEOF | Code::BrokerTransportFailure | Code::OperationTimedOut => return None,
         Code::Authentication | Code::SaslAuthenticationFailed => Error::retry(
             "kafka.authentication",
-            format!("SASL authentication failed: check mechanism, username and password: {reason}"),
+            format!("SASL authentication failed: check mechanism and credentials: {reason}"),
         ),
         Code::SSL => tls(&reason),
         Code::TopicAuthorizationFailed
@@ -35,6 +35,22 @@ pub(crate) fn classify(error: &KafkaError, reason: &str) -> Option<Error> {
         Code::AllBrokersDown | Code::Resolve => unreachable(&reason),
         _ => Error::retry("kafka.error", format!("kafka: {code}: {reason}")),
     })
+}
+
+/// There is no token to show.
+pub(crate) fn token(why: &str) -> Error {
+    Error::retry("kafka.token", format!("SASL authentication failed: {why}"))
+}
+
+/// A schema cannot be had just now.
+#[cfg(feature = "registry")]
+pub(crate) fn registry(why: &crate::registry::Error, id: u32) -> Error {
+    Error::retry("kafka.registry", format!("schema {id} is waited for, and records with it: {why}"))
+}
+
+/// No schema will ever be had.
+pub(crate) fn no_registry(why: impl std::fmt::Display) -> Error {
+    Error::stop("kafka.configuration", why.to_string())
 }
 
 /// The code of [`unreachable`].

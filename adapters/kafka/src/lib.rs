@@ -25,20 +25,31 @@ mod destination;
 mod embedded;
 mod error;
 mod inbox;
+#[cfg(feature = "registry")]
+mod learn;
 mod ledger;
 mod native;
 mod offsets;
 mod pull;
 mod rebalance;
+#[cfg(feature = "registry")]
+mod registry;
 mod shape;
+mod shared;
 mod source;
 mod start;
 mod thread;
+mod token;
 
 pub use batch_info::BatchInfo;
 pub use config::*;
 pub use destination::Destination;
 pub use embedded::{Embedded, EmbeddedError};
+#[cfg(feature = "iam")]
+pub use klr_aws::WebIdentity;
 pub use native::{Header, Message, Native, TimestampType};
 pub use shape::Shape;
 pub use source::Source;
+#[cfg(feature = "iam")]
+pub use token::Signer;
+pub use token::{ClientCredentials, Error as TokenError, Invalid, Token, Tokens};

@@ -1,5 +1,6 @@
 //! What one wake-up of the consumer drained, shaped as it came.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,6 +18,21 @@ const BYTES: usize = 1 << 20;
 /// Fragments lie in buffers of this size, which never grow: growing copies them. (A buffer that a longer fragment needs is
 /// as long as that.)
 const BUFFER: usize = 64 << 10;
+
+/// What stands in an event instead of a message's own key and value.
+#[cfg_attr(not(feature = "registry"), allow(dead_code))]
+pub(crate) struct Decoded<'m> {
+    pub(crate) key: Attribute<'m>,
+    pub(crate) value: Attribute<'m>,
+}
+
+/// A key or a value.
+#[cfg_attr(not(feature = "registry"), allow(dead_code))]
+pub(crate) struct Attribute<'m> {
+    pub(crate) bytes: Option<Cow<'m, [u8]>>,
+    /// Format and number of its schema, if it was decoded.
+    pub(crate) schema: Option<(&'static str, u32)>,
+}
 
 /// A pull being filled. No buffer has fragments of two partitions: a partition that is stuck keeps only its own bytes.
 pub(crate) struct Pull {
@@ -51,11 +67,40 @@ impl Pull {
     /// Shapes a message.
     pub(crate) fn add(&mut self, partition: Partition, message: &BorrowedMessage<'_>) {
         let room = shape::room(&self.topic, message.key(), message.payload());
+        self.shape(partition, message, room, |topic, out| {
+            write(topic, message, message.key(), message.payload(), out)
+        });
+    }
+
+    /// Shapes a message as it was decoded, if it could be.
+    pub(crate) fn add_decoded(
+        &mut self,
+        partition: Partition,
+        message: &BorrowedMessage<'_>,
+        decoded: Result<Decoded<'_>, Reason>,
+    ) {
+        let room = decoded.as_ref().map_or(0, |Decoded { key, value }| {
+            shape::room(&self.topic, key.bytes.as_deref(), value.bytes.as_deref()) + shape::SCHEMAS
+        });
+        self.shape(partition, message, room, |topic, out| {
+            let Decoded { key, value } = decoded?;
+            let trace = write(topic, message, key.bytes.as_deref(), value.bytes.as_deref(), out)?;
+            shape::add_schemas(key.schema, value.schema, out);
+            Ok(trace)
+        });
+    }
+
+    fn shape(
+        &mut self,
+        partition: Partition,
+        message: &BorrowedMessage<'_>,
+        room: usize,
+        write: impl FnOnce(&str, &mut Vec<u8>) -> Result<Option<Box<Trace>>, Reason>,
+    ) {
         let number = self.buffer(partition, room);
         let (_, buffer) = &mut self.buffers[number];
         let start = buffer.len();
-        let (timestamp, timestamp_type) = timestamp(message);
-        let (json, trace) = match write(&self.topic, message, timestamp, timestamp_type, buffer) {
+        let (json, trace) = match write(&self.topic, buffer) {
             Ok(trace) => {
                 self.bytes += buffer.len() - start;
                 (Ok(start..buffer.len()), trace)
@@ -65,6 +110,7 @@ impl Pull {
                 (Err(reason), None)
             }
         };
+        let (timestamp, timestamp_type) = timestamp(message);
         let at =
             Timestamp::from_millisecond(timestamp).ok().filter(|_| timestamp_type != TimestampType::None);
         self.items.push(Item::Record { buffer: number, json, offset: message.offset(), at, trace });
@@ -131,18 +177,19 @@ fn timestamp(message: &BorrowedMessage<'_>) -> (i64, TimestampType) {
 fn write(
     topic: &str,
     message: &BorrowedMessage<'_>,
-    timestamp: i64,
-    timestamp_type: TimestampType,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
     out: &mut Vec<u8>,
 ) -> Result<Option<Box<Trace>>, Reason> {
+    let (timestamp, timestamp_type) = timestamp(message);
     let native = Native {
         topic,
         partition: message.partition(),
         offset: message.offset(),
         timestamp,
         timestamp_type,
-        key: message.key(),
-        value: message.payload(),
+        key,
+        value,
         headers: std::iter::empty(),
     };
     let Some(headers) = message.headers() else {

@@ -1,11 +1,13 @@
 //! librdkafka's callbacks. They run inside `poll` (and inside the consumer's drop), on the consumer's thread.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use klr_contract::{Arrival, Partition};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -16,7 +18,8 @@ use serde::Deserialize;
 use crate::client::MAX_POLL_INTERVAL;
 use crate::ledger::Span;
 use crate::offsets::{self, Offsets};
-use crate::thread::Shared;
+use crate::shared::Shared;
+use crate::token::hand_over;
 
 /// What the callbacks know and leave behind.
 pub(crate) struct Context {
@@ -229,6 +232,13 @@ impl ConsumerContext for Context {
 }
 
 impl ClientContext for Context {
+    /// Asked only where the mechanism is OAUTHBEARER.
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        hand_over(self.shared.tokens.as_ref(), Duration::ZERO)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         use RDKafkaLogLevel::{Alert, Critical, Debug, Emerg, Error, Info, Notice, Warning};
         match level {

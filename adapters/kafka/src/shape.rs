@@ -275,6 +275,24 @@ pub(crate) fn write<'a, H: Iterator<Item = Header<'a>>>(
     Trace::w3c(parent?, state)
 }
 
+/// The most that [`add_schemas`] adds.
+pub(crate) const SCHEMAS: usize = 160;
+
+/// Says in a fragment by which schemas its key and value were decoded.
+pub(crate) fn add_schemas(
+    key: Option<(&'static str, u32)>,
+    value: Option<(&'static str, u32)>,
+    out: &mut Vec<u8>,
+) {
+    let end = out.pop();
+    for (name, schema) in [("keySchemaMetadata", key), ("valueSchemaMetadata", value)] {
+        if let Some((format, id)) = schema {
+            out.put_slice(format!(r#","{name}":{{"dataFormat":"{format}","schemaId":"{id}"}}"#).as_bytes());
+        }
+    }
+    out.extend(end);
+}
+
 /// A quoted JSON string. Names without anything to escape, nearly all, are copied as they are.
 fn string(text: &str, out: &mut Vec<u8>) {
     if text.bytes().any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\') {

@@ -8,7 +8,10 @@ use klr_contract::{Arrival, Error, Log, Partition, Position};
 use rdkafka::error::KafkaError;
 use tokio::sync::{Mutex, watch};
 
-use crate::thread::{self, Shared};
+#[cfg(feature = "registry")]
+use crate::registry::Decoder;
+use crate::shared::Shared;
+use crate::thread;
 use crate::{Config, error};
 
 /// A topic, read as a member of a consumer group. Dropping it leaves the group too, without waiting.
@@ -24,6 +27,14 @@ impl Source {
     /// Begins to join. Answers at once; what goes wrong (a certificate that cannot be read, a cluster that does not
     /// answer) comes from `next`.
     pub fn open(config: Config) -> Result<Self, Error> {
+        #[cfg(feature = "registry")]
+        let decoder = config.registry.clone().map(Decoder::new).transpose().map_err(error::no_registry)?;
+        #[cfg(not(feature = "registry"))]
+        if config.registry.is_some() {
+            return Err(error::no_registry(
+                "this klr was built without schema registries (feature kafka-registry)",
+            ));
+        }
         let shared = Arc::new(Shared::new(config));
         let (leave, left) = watch::channel(false);
         let its = Arc::clone(&shared);
@@ -31,7 +42,11 @@ impl Source {
             .name(format!("kafka {}", shared.config.topic))
             .spawn(move || {
                 let leaving = Leaving { shared: its, leave };
-                thread::run(&leaving.shared);
+                thread::run(
+                    &leaving.shared,
+                    #[cfg(feature = "registry")]
+                    decoder,
+                );
             })
             .map_err(|error| {
                 Error::retry("kafka.thread", format!("no thread for the kafka consumer: {error}"))

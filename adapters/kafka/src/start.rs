@@ -7,7 +7,8 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 
 use crate::offsets::{self, Offsets};
-use crate::thread::{Consumer, Shared};
+use crate::shared::Shared;
+use crate::thread::Consumer;
 use crate::{Start, error};
 
 /// Between two attempts.

@@ -1,124 +1,34 @@
 //! The consumer's thread: joins, polls, shapes, hands over, leaves. It may block; nothing else of ours does.
 
+#[cfg(feature = "registry")]
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
-use klr_contract::{Arrival, Error, Partition, Position};
+use klr_contract::{Arrival, Partition, Position, Reason};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
-use rdkafka::topic_partition_list::Offset;
 
-use crate::inbox::Inbox;
-use crate::ledger::{Due, Ledger};
-use crate::pull::Pull;
+use crate::pull::{Decoded, Pull};
 use crate::rebalance::Context;
-use crate::{Config, client, error, offsets, start};
+#[cfg(feature = "registry")]
+use crate::registry::Decoder;
+use crate::shared::Shared;
+use crate::{client, error, offsets, start};
 
 /// The longest the thread sleeps in `poll`; how soon it notices that it is to end.
 const POLL: Duration = Duration::from_millis(100);
 /// How long the engine may leave the inbox full before everything is paused. A pause throws the prefetched away
 /// (librdkafka#5343), so it is the exception.
 const FULL: Duration = Duration::from_secs(10);
-/// How long the cause of an outage is repeated.
-const REMEMBER: Duration = Duration::from_secs(60);
 
 /// The consumer.
 pub(crate) type Consumer = BaseConsumer<Context>;
 
-/// What the thread, its callbacks and the engine's side share.
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    pub(crate) inbox: Inbox,
-    pub(crate) ledger: Ledger,
-    /// Lent, never given: who reads it holds the guard, so that the thread's is the last owner and the only one to close it.
-    consumer: RwLock<Option<Arc<Consumer>>>,
-    /// Why nobody answers, if we were told: librdkafka gives a reason once, and then only says that all brokers are down.
-    cause: Mutex<Option<(Error, Instant)>>,
-}
-
-impl Shared {
-    pub(crate) fn new(config: Config) -> Self {
-        Self {
-            config,
-            inbox: Inbox::default(),
-            ledger: Ledger::default(),
-            consumer: RwLock::default(),
-            cause: Mutex::default(),
-        }
-    }
-
-    /// Commits on the caller's thread and waits for the broker. Independent of the consumer's thread, which may be waiting
-    /// for the engine just now.
-    pub(crate) fn commit(&self, due: &Due) -> KafkaResult<()> {
-        let consumer = self.consumer.read().unwrap_or_else(PoisonError::into_inner);
-        let result = match &*consumer {
-            Some(consumer) => {
-                let offsets = due.iter().map(|(partition, offset)| (partition.index as i32, *offset));
-                offsets::commit(consumer, &self.config.topic, offsets)
-            }
-            None => Ok(()),
-        };
-        self.ledger.finish(due, result.is_ok());
-        result
-    }
-
-    /// Pauses or resumes one partition. Never waits: with the consumer on its way out there is nothing to do.
-    pub(crate) fn flow(&self, partition: Partition, open: bool) {
-        let Ok(consumer) = self.consumer.try_read() else { return };
-        let Some(consumer) = &*consumer else { return };
-        self.ledger.flow(partition, open, || self.pause(consumer, &[partition.index], !open));
-    }
-
-    /// Tells the engine of what librdkafka reported, if a person needs to hear of it.
-    pub(crate) fn report(&self, error: &KafkaError, reason: &str) {
-        match error::classify(error, reason) {
-            Some(error) if error.code() == error::UNREACHABLE => self.tell(self.unreachable(reason)),
-            Some(error) => self.tell(error),
-            None => {}
-        }
-    }
-
-    /// Tells the engine of an error. Where nobody answers it hears the cause, if there was one lately.
-    pub(crate) fn tell(&self, error: Error) {
-        let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
-        if error.code() != error::UNREACHABLE {
-            *cause = Some((error.clone(), Instant::now()));
-        }
-        let known = cause.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER).map(|(known, _)| known.clone());
-        self.inbox.trouble(known.unwrap_or(error));
-    }
-
-    /// Something works: whatever was wrong before is no cause of what may come.
-    pub(crate) fn well(&self) {
-        *self.cause.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// What a failed question means.
-    pub(crate) fn explain(&self, error: &KafkaError) -> Error {
-        let context = format!("topic {}, group {}, {error}", self.config.topic, self.config.group);
-        error::classify(error, &context).unwrap_or_else(|| self.unreachable(&error.to_string()))
-    }
-
-    fn unreachable(&self, reason: &str) -> Error {
-        error::unreachable(&format!("{}: {reason}", self.config.bootstrap.join(",")))
-    }
-
-    fn pause(&self, consumer: &Consumer, indexes: &[u32], pause: bool) {
-        let partitions: Vec<_> = indexes.iter().map(|index| *index as i32).collect();
-        let act = || {
-            let list = offsets::list(&self.config.topic, &partitions, Offset::Invalid)?;
-            if pause { consumer.pause(&list) } else { consumer.resume(&list) }
-        };
-        if let Err(error) = act() {
-            tracing::warn!(topic = self.config.topic, ?partitions, pause, %error, "pause or resume failed");
-        }
-    }
-}
-
 /// The thread's life.
-pub(crate) fn run(shared: &Arc<Shared>) {
+pub(crate) fn run(shared: &Arc<Shared>, #[cfg(feature = "registry")] decoder: Option<Decoder>) {
     let context = Context::new(Arc::clone(shared));
     let consumer: Arc<Consumer> = match client::options(&shared.config).create_with_context(context) {
         Ok(consumer) => Arc::new(consumer),
@@ -129,13 +39,35 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     };
     let slot = || shared.consumer.write().unwrap_or_else(PoisonError::into_inner);
     *slot() = Some(Arc::clone(&consumer));
+    sign_in(&consumer, shared);
     if let Some(start) = start::fix(&consumer, shared) {
         *consumer.context().start.lock().unwrap_or_else(PoisonError::into_inner) = start;
-        Reader::new(shared, &consumer).run();
+        let mut reader = Reader::new(shared, &consumer);
+        #[cfg(feature = "registry")]
+        {
+            reader.decoder = decoder;
+        }
+        reader.run();
     }
     // Waits for a commit that is under way. Dropping the consumer leaves the group; the last callbacks run in there.
     *slot() = None;
     drop(consumer);
+}
+
+/// Brokers that want a token are not called before librdkafka has one, and it takes it inside `poll`.
+fn sign_in(consumer: &Consumer, shared: &Shared) {
+    let Some(tokens) = &shared.tokens else { return };
+    while !shared.ledger.stopping() {
+        tokens.wait(POLL);
+        match tokens.token() {
+            Ok(_) => break,
+            Err(why) => shared.tell(error::token(&why)),
+        }
+        std::thread::sleep(POLL);
+    }
+    if let Some(Err(error)) = consumer.poll(POLL) {
+        shared.report(&error, &consumer.context().reason());
+    }
 }
 
 /// Where reading a partition is.
@@ -147,17 +79,41 @@ struct Cursor {
     ended: bool,
 }
 
-struct Reader<'a> {
-    shared: &'a Shared,
-    consumer: &'a Consumer,
+pub(crate) struct Reader<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) consumer: &'a Consumer,
     /// By partition number.
     cursors: Vec<Option<Cursor>>,
-    pull: Pull,
+    pub(crate) pull: Pull,
+    #[cfg(feature = "registry")]
+    pub(crate) decoder: Option<Decoder>,
+    /// What came while a schema was waited for.
+    #[cfg(feature = "registry")]
+    pub(crate) later: VecDeque<Polled<'a>>,
+}
+
+/// What came of a poll, with the epoch it came in.
+pub(crate) enum Polled<'a> {
+    Message(Partition, BorrowedMessage<'a>),
+    /// A partition's end, and where that is.
+    End(Partition, i64),
+    Error(KafkaError),
+    /// Of a partition that is not read.
+    Nothing,
 }
 
 impl<'a> Reader<'a> {
     fn new(shared: &'a Shared, consumer: &'a Consumer) -> Self {
-        Self { shared, consumer, cursors: Vec::new(), pull: Pull::new(&shared.config.topic) }
+        Self {
+            shared,
+            consumer,
+            cursors: Vec::new(),
+            pull: Pull::new(&shared.config.topic),
+            #[cfg(feature = "registry")]
+            decoder: None,
+            #[cfg(feature = "registry")]
+            later: VecDeque::new(),
+        }
     }
 
     fn run(&mut self) {
@@ -194,55 +150,95 @@ impl<'a> Reader<'a> {
 
     /// False when there was nothing.
     fn poll(&mut self, wait: Duration) -> bool {
+        #[cfg(feature = "registry")]
+        if let Some(polled) = self.later.pop_front() {
+            self.settle(polled);
+            return true;
+        }
+        let Some(polled) = self.ask_librdkafka(wait) else { return false };
+        self.settle(polled);
+        true
+    }
+
+    /// Hears what librdkafka has, and does nothing about it yet.
+    pub(crate) fn ask_librdkafka(&mut self, wait: Duration) -> Option<Polled<'a>> {
         let polled = self.consumer.poll(wait);
         let changed = &self.consumer.context().changed;
         // Looked at for every record: read before it is written.
         if changed.load(Ordering::Relaxed) && changed.swap(false, Ordering::Acquire) {
             self.look_what_is_owned();
         }
-        match polled {
-            None => return false,
-            Some(Ok(message)) => self.take(&message),
-            Some(Err(KafkaError::PartitionEOF(partition))) => self.end_of(partition),
-            Some(Err(error)) => self.fail(&error),
-        }
-        true
+        let epoch = |partition| cursor_of(&self.cursors, partition).map(|cursor| cursor.partition);
+        Some(match polled? {
+            Ok(message) => match epoch(message.partition()) {
+                Some(partition) => Polled::Message(partition, message),
+                None => Polled::Nothing,
+            },
+            Err(KafkaError::PartitionEOF(partition)) => {
+                let end = self.consumer.context().end.swap(-1, Ordering::Relaxed);
+                epoch(partition).map_or(Polled::Nothing, |partition| Polled::End(partition, end))
+            }
+            Err(error) => Polled::Error(error),
+        })
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) {
-        let Some(cursor) = cursor(&mut self.cursors, message.partition()) else { return };
+    fn settle(&mut self, polled: Polled<'a>) {
+        match polled {
+            Polled::Message(partition, message) => {
+                #[cfg(feature = "registry")]
+                if self.decoder.is_some() {
+                    return self.take_decoded(partition, &message);
+                }
+                self.enter(partition, &message, None);
+            }
+            Polled::End(partition, end) => self.end_of(partition, end),
+            Polled::Error(error) => self.fail(&error),
+            Polled::Nothing => {}
+        }
+    }
+
+    /// Adds a message to the pull, as it is or as it was decoded.
+    pub(crate) fn enter(
+        &mut self,
+        partition: Partition,
+        message: &BorrowedMessage<'_>,
+        decoded: Option<Result<Decoded<'_>, Reason>>,
+    ) {
+        let Some(cursor) = cursor(&mut self.cursors, partition) else { return };
         let next = message.offset() + 1;
         if cursor.until.is_none_or(|until| next <= until) {
             cursor.next = next;
-            self.pull.add(cursor.partition, message);
+            match decoded {
+                None => self.pull.add(partition, message),
+                Some(decoded) => self.pull.add_decoded(partition, message, decoded),
+            }
         } else {
             cursor.next = cursor.next.max(message.offset());
-        }
-        self.stop_at_end(message.partition());
-    }
-
-    /// The end of what is there. Markers and aborted records before it (spec: peers.md §6, 20) must not hold the commit.
-    fn end_of(&mut self, partition: i32) {
-        let end = self.consumer.context().end.swap(-1, Ordering::Relaxed);
-        let Some(cursor) = cursor(&mut self.cursors, partition) else { return };
-        let end = end.min(cursor.until.unwrap_or(i64::MAX));
-        if cursor.next < end {
-            cursor.next = end;
-            self.pull.note(Arrival::Passed(cursor.partition, Position::Offset(end - 1)));
         }
         self.stop_at_end(partition);
     }
 
-    fn stop_at_end(&mut self, partition: i32) {
+    /// The end of what is there. Markers and aborted records before it (spec: peers.md §6, 20) must not hold the commit.
+    fn end_of(&mut self, partition: Partition, end: i64) {
+        let Some(cursor) = cursor(&mut self.cursors, partition) else { return };
+        let end = end.min(cursor.until.unwrap_or(i64::MAX));
+        if cursor.next < end {
+            cursor.next = end;
+            self.pull.note(Arrival::Passed(partition, Position::Offset(end - 1)));
+        }
+        self.stop_at_end(partition);
+    }
+
+    fn stop_at_end(&mut self, partition: Partition) {
         let Some(cursor) = cursor(&mut self.cursors, partition) else { return };
         if cursor.until.is_some_and(|until| cursor.next >= until) {
             cursor.ended = true;
-            self.pull.note(Arrival::Ended(cursor.partition));
-            self.shared.flow(cursor.partition, false);
+            self.pull.note(Arrival::Ended(partition));
+            self.shared.flow(partition, false);
         }
     }
 
-    fn fail(&mut self, error: &KafkaError) {
+    pub(crate) fn fail(&mut self, error: &KafkaError) {
         match error.rdkafka_error_code() {
             Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 if let Err(error) = self.go_to_beginnings() {
@@ -266,7 +262,7 @@ impl<'a> Reader<'a> {
         let ends = offsets::ends(self.consumer, topic, &owned)?;
         let mut moved = false;
         for (partition, beginning) in beginnings {
-            let Some(cursor) = cursor(&mut self.cursors, partition) else { continue };
+            let Some(cursor) = cursor_at(&mut self.cursors, partition) else { continue };
             let end = ends.get(&partition).copied().unwrap_or(i64::MAX);
             let expected = cursor.next;
             if (beginning..=end).contains(&expected) {
@@ -333,13 +329,27 @@ impl<'a> Reader<'a> {
             let is_new = known.is_none();
             self.cursors[index] = known.or(Some(Cursor { partition, next, until, ended: false }));
             if is_new {
-                self.stop_at_end(partition.index as i32);
+                self.stop_at_end(partition);
             }
         }
     }
 }
 
-/// The cursor of a partition that is owned and still read.
-fn cursor(cursors: &mut [Option<Cursor>], partition: i32) -> Option<&mut Cursor> {
+/// The cursor of a partition that is owned and still read, under the same epoch.
+fn cursor(cursors: &mut [Option<Cursor>], partition: Partition) -> Option<&mut Cursor> {
+    cursor_at(cursors, partition.index as i32).filter(|cursor| cursor.partition == partition)
+}
+
+fn cursor_at(cursors: &mut [Option<Cursor>], partition: i32) -> Option<&mut Cursor> {
     cursors.get_mut(usize::try_from(partition).ok()?)?.as_mut().filter(|cursor| !cursor.ended)
+}
+
+fn cursor_of(cursors: &[Option<Cursor>], partition: i32) -> Option<&Cursor> {
+    cursors.get(usize::try_from(partition).ok()?)?.as_ref().filter(|cursor| !cursor.ended)
+}
+
+/// Whether the next record of a partition is not where it was to be.
+#[cfg(feature = "registry")]
+pub(crate) fn is_of_a_position(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(Code::AutoOffsetReset | Code::OffsetOutOfRange))
 }

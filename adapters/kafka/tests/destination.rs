@@ -65,7 +65,7 @@ async fn a_record_is_a_message_with_its_payload_and_its_own_key() {
 async fn its_connection_is_the_mappings() {
     let Some(kafka) = kafka().await else { return };
     let scene = Scene::new(&kafka.bootstrap, 1).await;
-    let sasl = Sasl {
+    let sasl = Sasl::Password {
         mechanism: klr_kafka::Mechanism::Scram512,
         username: kafka.user.to_owned(),
         password: kafka.password.to_owned(),

@@ -18,7 +18,7 @@ fn tls(kafka: &Kafka) -> Tls {
 }
 
 fn sasl(kafka: &Kafka, mechanism: Mechanism) -> Sasl {
-    Sasl { mechanism, username: kafka.user.to_owned(), password: kafka.password.to_owned() }
+    Sasl::Password { mechanism, username: kafka.user.to_owned(), password: kafka.password.to_owned() }
 }
 
 fn secured(scene: &Scene, bootstrap: &str, security: Security) -> Config {
@@ -81,7 +81,8 @@ async fn tls_with_and_without_a_client_certificate() {
 async fn a_wrong_password_is_told_and_tried_again() {
     let Some(kafka) = common::kafka().await else { return };
     for mechanism in [Mechanism::Plain, Mechanism::Scram512] {
-        let sasl = Sasl { password: "s3cret-and-wrong".to_owned(), ..sasl(kafka, mechanism) };
+        let (username, password) = (kafka.user.to_owned(), "s3cret-and-wrong".to_owned());
+        let sasl = Sasl::Password { mechanism, username, password };
         let security = Security { tls: Some(tls(kafka)), sasl: Some(sasl) };
         let error = refused(kafka, &kafka.sasl_bootstrap, security, "kafka.authentication").await;
         assert!(matches!(error.kind(), Kind::Retry { .. }));
@@ -127,7 +128,7 @@ async fn nobody_there_is_told() {
 fn secrets_are_not_printed() {
     let config = Security {
         tls: Some(Tls { ca: None, identity: None }),
-        sasl: Some(Sasl {
+        sasl: Some(Sasl::Password {
             mechanism: Mechanism::Plain,
             username: "u".to_owned(),
             password: "s3cret".to_owned(),

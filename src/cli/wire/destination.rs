@@ -94,7 +94,7 @@ async fn region() -> String {
 #[cfg(feature = "kafka")]
 #[allow(irrefutable_let_patterns, reason = "with Kafka alone there is nothing else")]
 async fn kafka(mapping: &config::Mapping, topic: &str) -> anyhow::Result<klr_kafka::Destination> {
-    let config::Source::Kafka { config, access } = &mapping.source else {
+    let config::Source::Kafka { config, access, .. } = &mapping.source else {
         anyhow::bail!("kafka:// is a topic of the cluster that is read: only a Kafka mapping has one")
     };
     let config = klr_kafka::Config { security: config::resolve(access).await?, ..config.clone() };

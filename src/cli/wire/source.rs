@@ -29,9 +29,10 @@ impl Wiring {
                 Ok(Read { source, shape: Arc::new(klr_sqs::Shape), info: None, envelope })
             }
             #[cfg(feature = "kafka")]
-            config::Source::Kafka { config, access } => {
+            config::Source::Kafka { config, access, registry_access } => {
                 let mut config = config.clone();
                 config.security = config::resolve(access).await?;
+                config.registry = config::resolve_registry(config.registry.as_ref(), registry_access).await?;
                 config.drain_timeout = self.drain;
                 config.once = self.once;
                 let first = config.bootstrap.first().map_or("", String::as_str);

@@ -103,6 +103,8 @@ pub enum Source {
         config: klr_kafka::Config,
         /// [`resolve`](super::resolve) makes it of these.
         access: Vec<super::Access>,
+        /// [`resolve_registry`](super::resolve_registry) completes `registry` with these.
+        registry_access: Vec<super::Access>,
     },
     /// A Kinesis stream.
     #[cfg(feature = "kinesis")]

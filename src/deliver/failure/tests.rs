@@ -65,6 +65,7 @@ fn kafka(form: Form, arn: Option<&str>) -> Template {
         start: klr_kafka::Start::TrimHorizon,
         arn: arn.map(str::to_owned),
         security: klr_kafka::Security::default(),
+        registry: None,
         drain_timeout: std::time::Duration::ZERO,
         once: false,
     };

@@ -76,6 +76,7 @@ impl Scene {
             start: Start::TrimHorizon,
             arn: None,
             security: Security::default(),
+            registry: None,
             drain_timeout: Duration::from_secs(20),
             once: false,
         }

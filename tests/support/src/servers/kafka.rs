@@ -11,7 +11,7 @@ use super::process::{End, Process, free_ports};
 pub struct Kafka {
     /// PLAINTEXT `host:port`.
     pub bootstrap: String,
-    /// SASL_SSL `host:port`: PLAIN, SCRAM-SHA-256 and -512.
+    /// SASL_SSL `host:port`: PLAIN, SCRAM-SHA-256 and -512, OAUTHBEARER with unsecured tokens.
     pub sasl_bootstrap: String,
     /// SSL `host:port`; a client certificate is asked for, not required.
     pub tls_bootstrap: String,

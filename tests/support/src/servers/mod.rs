@@ -2,12 +2,14 @@
 
 mod kafka;
 mod process;
+mod registry;
 mod server;
 mod sqs;
 mod streams;
 
 pub use kafka::{Kafka, Options};
 pub(crate) use process::free_ports;
+pub use registry::Apicurio;
 pub use sqs::{ElasticMq, Moto};
 pub use streams::{DynamoDbLocal, KinesisMock, LocalStack};
 
