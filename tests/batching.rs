@@ -1,6 +1,7 @@
 //! Promise: batches of SQS messages are cut as on AWS, by count, by window and by bytes, and no more of them are under way
 //! at a time than allowed, or than the function can bear.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::thread::sleep;

@@ -1,5 +1,6 @@
 //! Promise: the command line does what cli.md says: its output, its exit codes, its ports.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::io::{BufRead, BufReader, Read, Write};

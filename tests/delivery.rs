@@ -1,6 +1,7 @@
 //! Promise: what a sink answers decides what becomes of a batch, as design.md §5 has it; and a sink is spoken to as Knative
 //! says, over as few connections as it takes, without telling a log what was in the batch.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::HashSet;

@@ -1,6 +1,7 @@
 //! Promise: every manifest in `deploy/container` is whole. Its mapping is valid, it runs without privileges, says when
 //! it is ready, gets time to drain, and leaves the target to Knative.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::path::{Path, PathBuf};

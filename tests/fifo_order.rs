@@ -1,6 +1,7 @@
 //! Promise: within a message group of a FIFO queue nothing is delivered after a later message has succeeded. A failed
 //! message holds its group, the other groups run on, and no group has two batches in flight.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::HashMap;

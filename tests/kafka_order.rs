@@ -2,6 +2,7 @@
 //! batch may mix partitions, and a partition that is stuck holds nobody else, settles nothing past its place and costs
 //! bounded memory.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Promise: memory is bounded by configuration, not by backlog. With a million records waiting in Kafka and a slow
 //! function the bridge stays under 200 MB, with small batches and with the largest.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Promise: memory is bounded by configuration, not by the backlog. With 100,000 messages waiting in SQS, batches as large as
 //! they may be, and a slow sink, or with a message group that is stuck, the bridge stays under 200 MB.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Promise: nothing is lost. Every record of a topic reaches the function at least once, through crashes of the bridge,
 //! restarts of the broker, rebalances and every misbehaviour of the sink, and the group's commit ends where the topic ends.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::HashSet;

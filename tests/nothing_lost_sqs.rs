@@ -1,6 +1,7 @@
 //! Promise: no message of an SQS queue is lost or given up while it could be delivered, whatever happens to the bridge, to
 //! the sink or to the queue's server; and leaving is orderly.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::sync::{Arc, Mutex};

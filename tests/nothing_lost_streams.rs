@@ -1,6 +1,7 @@
 //! Promise: nothing of a stream is lost over kill -9 of the bridge. Every record reaches the function at least once, what
 //! keeps an order keeps it, and only what was in flight or not yet stored as done comes again.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,6 +1,7 @@
 //! Promise: `klr run --once` drains what is there and leaves: exit 0 when all of it was settled, 1 when a record was given
 //! up or left behind.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Promise: of a batch whose function answers `batchItemFailures`, exactly the listed records are delivered again, and the
 //! others are settled; a reply that cannot be trusted settles nothing; without the setting no reply is read.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::time::{Duration, SystemTime};

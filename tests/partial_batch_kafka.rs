@@ -1,6 +1,7 @@
 //! Promise: of a Kafka batch whose function answers `batchItemFailures`, exactly the listed records are delivered again, and
 //! nothing is committed past the lowest of them until it is done; a reply that cannot be trusted settles nothing.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Promise: a function's reply means what it means on AWS, row by row of the table in spec/esm.md §1.9, for every source
 //! that takes partial batch responses, by the one parser that the live path and later tools share.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use bytes::Bytes;

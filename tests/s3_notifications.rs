@@ -1,6 +1,7 @@
 //! Promise: a bucket's notification, by webhook or through a queue, becomes the Lambda event AWS would send, and its sender
 //! is rid of it only once the function has it.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::thread;

@@ -1,6 +1,7 @@
 //! Promise: a function gets from Kafka the very event AWS would have sent it, and the batch travels as the CloudEvent that
 //! Triggers can filter on.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! The handler writes down what it gets and fails, so the message comes back, and the test asks the queue itself what is
 //! true of it.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! Promise: processes that keep positions in one DynamoDB table share a stream's shards. Who dies is replaced, who comes gets
 //! a share, who was taken for dead moves nothing any more, and nothing is lost.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::{BTreeSet, HashMap, HashSet};

@@ -1,6 +1,7 @@
 //! Promise: a mapping begins where `startingPosition` says, and that place is fixed before the first delivery; a group that
 //! has committed goes on where it was; the group is the mapping's own UUID unless another is named.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeMap;

@@ -1,6 +1,7 @@
 //! Promise: Kinesis and DynamoDB Streams are triggers as on AWS: in order, on from where it was after a kill -9, and what the
 //! function will not take goes to the on-failure destination.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::collections::BTreeMap;

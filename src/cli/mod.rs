@@ -5,6 +5,7 @@
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
 mod live;
+mod pattern;
 #[cfg(feature = "s3")]
 mod receive;
 mod run;
@@ -44,6 +45,8 @@ enum Verb {
     Host(klr_host::cli::Args),
     /// Check files, run nothing
     Validate(validate::Args),
+    /// Event patterns: filter criteria, rules, filter policies
+    Pattern(pattern::Args),
     /// Native messages in, Lambda events out
     #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
     Shape(shape::Args),
@@ -74,6 +77,7 @@ impl Cli {
             Verb::Demo(args) => demo::run(args).await,
             Verb::Host(args) => klr_host::cli::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
+            Verb::Pattern(args) => pattern::run(&args),
             #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
             Verb::Shape(args) => shape::run(&args),
         }

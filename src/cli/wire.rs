@@ -207,7 +207,8 @@ impl Wiring {
         });
         let status = self.status(&mapping.name);
         let usage = self.buffer.usage();
-        Ok(Mapping { source, means: Means { settings, shape, invoker, destination, status, usage } })
+        let filters = Arc::clone(&mapping.filters);
+        Ok(Mapping { source, means: Means { settings, shape, filters, invoker, destination, status, usage } })
     }
 }
 
@@ -274,7 +275,15 @@ mod bucket {
             let usage = self.buffer.usage();
             Ok(Mapping {
                 source,
-                means: Means { settings, shape, invoker, destination: None, status, usage },
+                means: Means {
+                    settings,
+                    shape,
+                    filters: Arc::default(),
+                    invoker,
+                    destination: None,
+                    status,
+                    usage,
+                },
             })
         }
     }

@@ -12,6 +12,7 @@ mod access;
 mod conflict;
 pub mod destination;
 mod document;
+mod filters;
 mod function;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -29,11 +29,6 @@ pub(super) fn cannot(what: &str, remedy: &str) -> String {
     format!("this version of klr cannot {what} yet; {remedy}")
 }
 
-/// Filters. Without them a function would see what it must not.
-pub(super) fn filters(filters: &Node) {
-    filters.wrong(cannot("filter", "remove the filters only if the function may see every record"));
-}
-
 pub(super) fn queue_mode(mode: &Node) {
     mode.wrong(cannot("read a topic as a queue", "use Stream, or leave it out"));
 }

@@ -17,12 +17,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, Means, Settings, Status,
+    Ending, Filters, Means, Settings, Status,
     buffer::Usage,
     log::{Action, Input, Log, Now},
     next::{Judged, backoff},
 };
-use crate::deliver::{Invoker, failure::Delivery};
+use crate::{
+    deliver::{Invoker, failure::Delivery},
+    pattern::Scratch,
+};
 use errand::{Answer, Errand};
 
 /// Checkpoints are written at most ten times a second: after a crash what was settled later is delivered again.
@@ -39,6 +42,8 @@ struct Drive {
     settings: Settings,
     source: Arc<dyn Source>,
     shape: Arc<dyn Shape>,
+    filters: Arc<Filters>,
+    scratch: Scratch,
     invoker: Arc<dyn Invoker>,
     destination: Option<Arc<Delivery>>,
     status: Arc<Status>,
@@ -68,7 +73,7 @@ type Checkpointed = (Vec<(Partition, Position)>, Result<(), Error>);
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
 pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: CancellationToken) -> Ending {
-    let Means { settings, shape, invoker, destination, status, usage } = means;
+    let Means { settings, shape, filters, invoker, destination, status, usage } = means;
     let seed = status
         .name
         .bytes()
@@ -79,6 +84,8 @@ pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Cancellatio
         settings,
         source: Arc::from(source),
         shape,
+        filters,
+        scratch: Scratch::default(),
         invoker,
         destination,
         status,
@@ -197,7 +204,7 @@ impl Drive {
     }
 
     fn arrived(&mut self, arrivals: Result<Vec<Arrival>, Error>) {
-        let arrivals = match arrivals {
+        let mut arrivals = match arrivals {
             Ok(arrivals) => arrivals,
             Err(error) => return self.unread(&error),
         };
@@ -218,6 +225,7 @@ impl Drive {
         }
         let records = arrivals.iter().filter(|arrival| matches!(arrival, Arrival::Record(_))).count();
         self.status.figures.polled.inc_by(records as u64);
+        self.status.figures.filtered.inc_by(self.filters.sift(&mut arrivals, &mut self.scratch));
         self.step(Input::Arrived(arrivals));
     }
 

@@ -1,7 +1,7 @@
 //! The engine: what an event source mapping does with records (design.md §4).
 //!
 //! What decides is pure and is handed `now`: [`next`] (what becomes of a piece after an answer), [`batch`] (what fits),
-//! [`window`], [`limit`] (how many lanes a queue may have), [`track`] (how far a partition is done), [`log`] (the state
+//! [`window`], [`filter`], [`limit`] (how many lanes a queue may have), [`track`] (how far a partition is done), [`log`] (the state
 //! machine of a log mapping). What waits: [`queue`], a plain loop per lane, and [`drive`], which performs the log's actions.
 
 pub mod batch;
@@ -10,6 +10,7 @@ mod brackets;
 pub mod buffer;
 pub mod drive;
 pub mod failure;
+pub mod filter;
 pub mod limit;
 pub mod log;
 pub mod next;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{Invoker, failure::Delivery};
 pub use failure::Failure;
+pub use filter::Filters;
 pub use next::Policy;
 pub use status::{Ending, Status};
 
@@ -98,6 +100,8 @@ pub struct Means {
     pub settings: Settings,
     /// How records look.
     pub shape: Arc<dyn Shape>,
+    /// Which records the function sees.
+    pub filters: Arc<Filters>,
     /// Where batches go.
     pub invoker: Arc<dyn Invoker>,
     /// Where a log's records go that are given up.

@@ -4,6 +4,7 @@
 //!
 //! `KLR_RECORDED=name` plays one of them. Those that cannot be played say why.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 mod case;

@@ -1,6 +1,9 @@
 //! Which of AWS's parameter tables a mapping follows, and the settings that only some of them have.
 
-use crate::config::{name, node::Fields, not_yet};
+use crate::{
+    config::{name, node::Fields, not_yet},
+    pattern,
+};
 
 /// Which of AWS's parameter tables applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,16 @@ impl Kind {
             Self::SelfManaged => "self-managed Kafka",
             Self::Kinesis => "Kinesis",
             Self::DynamoDb => "DynamoDB Streams",
+        }
+    }
+
+    /// Where a filter's pattern finds its records' data.
+    pub(super) fn pattern_source(self) -> pattern::Source {
+        match self {
+            Self::Sqs => pattern::Source::Sqs,
+            Self::Msk | Self::SelfManaged => pattern::Source::Kafka,
+            Self::Kinesis => pattern::Source::Kinesis,
+            Self::DynamoDb => pattern::Source::DynamoDb,
         }
     }
 

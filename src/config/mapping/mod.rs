@@ -3,7 +3,7 @@
 mod kind;
 mod passed_over;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -12,10 +12,13 @@ use super::node::{Fields, Node};
 use super::resource::Meta;
 use super::target::{self, Target};
 use super::{
-    name, not_yet,
+    filters, name,
     problem::{Place, Problem},
 };
-use crate::{deliver::AckMode, mapping::next::OnFailure};
+use crate::{
+    deliver::AckMode,
+    mapping::{Filters, next::OnFailure},
+};
 use kind::{FIELDS, Kind, refuse_other_sources_settings};
 
 /// AWS: "up to ten retries" where a mapping asks for no limit and has a destination.
@@ -38,6 +41,8 @@ pub struct Mapping {
     pub function: String,
     /// What it reads.
     pub source: Source,
+    /// Which records the function sees.
+    pub filters: Arc<Filters>,
     /// At most this many records a batch.
     pub batch_size: usize,
     /// How long a batch may wait to fill.
@@ -122,7 +127,7 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Mapping> {
     let target = target::read(&spec);
     let kind = kind::kind(&spec)?;
     refuse_other_sources_settings(&spec, kind);
-    filters(&spec);
+    let filters = filters::criteria(&spec, kind.pattern_source());
     passed_over::check(&spec, kind);
     let batch_size = batch_size(&spec, kind);
     let window = window(&spec, kind);
@@ -149,6 +154,7 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Mapping> {
         uuid: meta.uuid,
         place: spec.node().place(),
         enabled,
+        filters,
         function: function?,
         batch_size,
         window,
@@ -177,33 +183,6 @@ pub(super) fn function(node: &Node) -> Option<String> {
         );
     }
     Some(text.to_owned())
-}
-
-fn filters(spec: &Fields) {
-    let Some(criteria) = spec.get("filterCriteria").and_then(|node| node.fields(&["filters"])) else {
-        return;
-    };
-    let Some(list) = criteria.get("filters") else {
-        return;
-    };
-    let Some(filters) = list.items().filter(|filters| !filters.is_empty()) else {
-        return;
-    };
-    if filters.len() > 5 {
-        list.wrong(format!("must be at most 5 filters, is {}", filters.len()));
-    }
-    for filter in filters.iter().filter_map(|filter| filter.fields(&["pattern"])) {
-        let Some(node) = filter.get("pattern") else {
-            continue;
-        };
-        let Some(pattern) = node.text() else { continue };
-        if pattern.chars().count() > 4096 {
-            node.wrong("must be at most 4096 characters");
-        } else if !serde_json::from_str(pattern).is_ok_and(|pattern: serde_json::Value| pattern.is_object()) {
-            node.wrong("Invalid filter pattern definition. It must be a JSON object, written as text");
-        }
-    }
-    not_yet::filters(&list);
 }
 
 fn batch_size(spec: &Fields, kind: Kind) -> usize {

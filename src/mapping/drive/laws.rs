@@ -93,6 +93,7 @@ impl Scene {
         let means = Means {
             settings,
             shape: Arc::new(Brackets),
+            filters: Arc::default(),
             invoker: Arc::new(self.clone()),
             destination,
             status: Arc::clone(&self.status),

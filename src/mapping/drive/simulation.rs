@@ -15,7 +15,7 @@ use crate::{
         Outcome, Window,
         failure::{Form, Template},
     },
-    mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer, next::OnFailure},
+    mapping::{Lanes, Policy, filter, brackets::Brackets, buffer::Buffer, next::OnFailure},
     metrics::Metrics,
 };
 
@@ -120,10 +120,25 @@ impl World {
         Self::with_destination(topic, settings, None, script)
     }
 
+    fn filtered(topic: Topic, settings: Settings, pattern: &str) -> Self {
+        let pattern = filter::read(pattern, crate::pattern::Source::DynamoDb, false).unwrap();
+        Self::with(topic, settings, None, Filters::of(&[pattern]), |_| done())
+    }
+
     fn with_destination(
         topic: Topic,
         settings: Settings,
         destination: Option<Arc<dyn klr_contract::Destination>>,
+        script: impl Fn(&[Record]) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(topic, settings, destination, Filters::default(), script)
+    }
+
+    fn with(
+        topic: Topic,
+        settings: Settings,
+        destination: Option<Arc<dyn klr_contract::Destination>>,
+        filters: Filters,
         script: impl Fn(&[Record]) -> Outcome + Send + Sync + 'static,
     ) -> Self {
         let template = || Template {
@@ -141,6 +156,7 @@ impl World {
         let means = Means {
             settings,
             shape: Arc::new(Brackets),
+            filters: Arc::new(filters),
             invoker: function.clone(),
             destination,
             status: Arc::clone(&status),
@@ -256,4 +272,20 @@ async fn nothing_passes_a_destination_that_is_down() {
     assert_eq!((world.topic.committed(0), down.taken()), (3, vec![]));
     assert_eq!(world.status.figures.dropped.get(), 3);
     assert_eq!(world.stop().await, Ending::Settled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_filtered_is_passed_and_checkpointed_even_if_that_is_all() {
+    let settings = Settings { window: Duration::from_secs(5), batch_size: 4, ..settings() };
+    let world = World::filtered(topic(50), settings.clone(), r#"{"body": [{"suffix": "0"}]}"#);
+    world.seconds(20).await;
+    assert_eq!(world.topic.committed(0), 50);
+    assert_eq!(*world.function.calls.lock().unwrap(), 2, "five records of fifty, four and one");
+    let figures = &world.status.figures;
+    assert_eq!((figures.polled.get(), figures.filtered.get(), figures.invoked.get()), (50, 45, 5));
+    world.stop().await;
+    let world = World::filtered(topic(50), settings, r#"{"body": ["nobody"]}"#);
+    world.seconds(1).await;
+    assert_eq!((world.topic.committed(0), *world.function.calls.lock().unwrap()), (50, 0));
+    world.stop().await;
 }

@@ -9,7 +9,10 @@ use super::{
     Engine, LONG_POLL,
     piece::{Meta, Piece},
 };
-use crate::mapping::{batch::Room, next::backoff, window};
+use crate::{
+    mapping::{batch::Room, next::backoff, window},
+    pattern::Scratch,
+};
 
 /// How long an answer may have been on its way.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -22,6 +25,8 @@ struct Lane {
     carry: VecDeque<(Record, Meta)>,
     /// Receives in a row that failed.
     errors: u32,
+    /// What the filters work in.
+    scratch: Scratch,
 }
 
 /// What a lane does next.
@@ -33,7 +38,7 @@ enum Step {
 
 /// One lane, from waking to parking.
 pub(super) async fn lane(engine: &Arc<Engine>) {
-    let mut lane = Lane { opened: Instant::now(), carry: VecDeque::new(), errors: 0 };
+    let mut lane = Lane { opened: Instant::now(), carry: VecDeque::new(), errors: 0, scratch: Scratch::default() };
     while let Some(piece) = collect(engine, &mut lane).await {
         let complete = engine.invoke(piece).await;
         lane.opened = Instant::now();
@@ -80,8 +85,13 @@ async fn collect(engine: &Arc<Engine>, lane: &mut Lane) -> Option<Piece> {
                     return None;
                 }
             }
-            Ok(records) => {
+            Ok(mut records) => {
                 lane.errors = 0;
+                sift(engine, lane, &mut records).await;
+                if records.is_empty() {
+                    engine.wake();
+                    continue;
+                }
                 if piece.is_empty() {
                     ends = window::end(lane.opened, settings.window, Instant::now());
                 }
@@ -179,6 +189,30 @@ async fn parks_after_error(engine: &Engine, lane: &mut Lane, error: &Error) -> b
     false
 }
 
+/// Deletes at once what the function is not to see (AWS: nor does its dead-letter queue). What is not deleted comes again,
+/// and is looked at again.
+async fn sift(engine: &Engine, lane: &mut Lane, records: &mut Vec<Record>) {
+    let figures = &engine.status.figures;
+    figures.polled.inc_by(records.len() as u64);
+    let filtered = engine.filters.take(records, &mut lane.scratch);
+    if filtered.is_empty() {
+        return;
+    }
+    figures.filtered.inc_by(filtered.len() as u64);
+    match engine.source.delete(&filtered).await {
+        Ok(refused) => {
+            figures.commit_errors.inc_by(refused.len() as u64);
+            if let Some(first) = refused.first() {
+                tracing::warn!(mapping = engine.status.name, error = %first.error, "a filtered message was not deleted");
+            }
+        }
+        Err(error) => {
+            figures.commit_errors.inc();
+            engine.status.problem(&error);
+        }
+    }
+}
+
 /// Takes what came into the lane.
 ///
 /// A queue hides a message when it hands it out, which is as good as when its answer comes: a long poll is answered the
@@ -188,7 +222,6 @@ fn accept(engine: &Engine, lane: &mut Lane, records: Vec<Record>, begun: Instant
     let hidden = engine.hide().unwrap_or_else(|| engine.lanes().visibility);
     let margin = begun.elapsed().min(MARGIN).min(hidden / 4);
     let since = Instant::now() - margin;
-    engine.status.figures.polled.inc_by(records.len() as u64);
     if engine.lanes().outage.is_none() {
         engine.status.fine();
     }

@@ -25,7 +25,7 @@ use klr_contract::{Kind, Queue, Shape};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Ending, Means, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
+use super::{Ending, Filters, Means, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
 use crate::deliver::Invoker;
 use polls::Polls;
 
@@ -41,6 +41,7 @@ struct Engine {
     settings: Settings,
     source: Box<dyn Queue>,
     shape: Arc<dyn Shape>,
+    filters: Arc<Filters>,
     invoker: Arc<dyn Invoker>,
     status: Arc<Status>,
     usage: Usage,
@@ -79,7 +80,7 @@ struct Lanes {
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
 pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: CancellationToken) -> Ending {
     // What a queue's batch fails on comes back, and its redrive policy has the last word: no destination.
-    let Means { settings, shape, invoker, destination: _, status, usage } = means;
+    let Means { settings, shape, filters, invoker, destination: _, status, usage } = means;
     let lanes = Lanes {
         alive: 0,
         polls: Polls::default(),
@@ -96,6 +97,7 @@ pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: Cancellation
         settings,
         source,
         shape,
+        filters,
         invoker,
         status,
         usage,

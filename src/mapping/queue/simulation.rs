@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     deliver::Outcome,
-    mapping::{Policy, brackets::Brackets, buffer::Buffer},
+    mapping::{Policy, filter, brackets::Brackets, buffer::Buffer},
     metrics::Metrics,
 };
 
@@ -106,7 +106,14 @@ impl World {
         script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
     ) -> Self {
         let queue = Arc::new(queue);
-        Self::over(Box::new(Arc::clone(&queue)), queue, settings, script)
+        Self::over(Box::new(Arc::clone(&queue)), queue, settings, Filters::default(), script)
+    }
+
+    fn filtered(queue: memory::queue::Queue, settings: Settings, pattern: &str) -> Self {
+        let queue = Arc::new(queue);
+        let pattern = filter::read(pattern, crate::pattern::Source::Sqs, false).unwrap();
+        let filters = Filters::of(&[pattern]);
+        Self::over(Box::new(Arc::clone(&queue)), queue, settings, filters, |_| (Duration::ZERO, done()))
     }
 
     /// The same, through something in front of the queue.
@@ -114,6 +121,7 @@ impl World {
         source: Box<dyn Queue>,
         queue: Arc<memory::queue::Queue>,
         settings: Settings,
+        filters: Filters,
         script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
     ) -> Self {
         let function =
@@ -121,8 +129,8 @@ impl World {
         let stop = CancellationToken::new();
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let usage = Buffer::new(64 << 20).usage();
-        let (shape, invoker) = (Arc::new(Brackets), function.clone());
-        let means = Means { settings, shape, invoker, destination: None, status, usage };
+        let (shape, filters, invoker) = (Arc::new(Brackets), Arc::new(filters), function.clone());
+        let means = Means { settings, shape, filters, invoker, destination: None, status, usage };
         let running = tokio::spawn(run(source, means, stop.clone()));
         Self { queue, function, stop, running }
     }
@@ -197,6 +205,22 @@ async fn a_message_that_comes_late_in_a_long_poll_is_delivered_whatever_its_visi
     send(&world.queue, 1);
     world.seconds(1).await;
     assert_eq!(world.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_filtered_is_deleted_at_once_and_takes_no_room_in_a_batch() {
+    let queue = standard(600);
+    send(&queue, 40);
+    let settings = Settings { window: Duration::from_secs(60), batch_size: 4, once: true, ..settings() };
+    let world = World::filtered(queue, settings, r#"{"body": [{"suffix": "0"}]}"#);
+    world.seconds(1).await;
+    assert!(world.queue.len() <= 4, "only what matches is left");
+    world.seconds(120).await;
+    assert!(world.queue.is_empty());
+    let mut seen: Vec<String> = world.calls().into_iter().flat_map(|(_, bodies)| bodies).collect();
+    seen.sort();
+    assert_eq!(seen, ["000", "010", "020", "030"]);
+    assert_eq!(world.running.await.unwrap(), Ending::Settled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -317,7 +341,7 @@ async fn lanes_grow_with_a_fast_function_while_there_is_more_than_they_take() {
     let queue = Arc::new(standard(600));
     send(&queue, 20_000);
     let remote = Box::new(Remote(Arc::clone(&queue)));
-    let world = World::over(remote, queue, settings(), |_| (Duration::from_millis(1), done()));
+    let world = World::over(remote, queue, settings(), Filters::default(), |_| (Duration::from_millis(1), done()));
     // Five lanes would take 5 × 10 every 41 ms: 6,100 in five seconds.
     world.seconds(5).await;
     let left = world.queue.len();
