@@ -3,7 +3,7 @@
 export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
 VENV := $(KLR_CACHE)/venvs/awslambdaric
 
-.PHONY: demo test bench bench-host build setup setup-test
+.PHONY: demo test bench bench-host bench-pattern build setup setup-test
 
 demo: setup
 	KLR_PYTHON=$(VENV)/bin/python cargo run --quiet --bin klr -- demo
@@ -11,6 +11,7 @@ demo: setup
 test: setup-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --package klr-bridge --no-default-features --lib --quiet -- -D warnings
 	for source in sqs kafka kinesis dynamodb s3; do cargo check --quiet --no-default-features --features $$source || exit 1; done
 	cargo test --workspace --no-fail-fast
 
@@ -21,6 +22,10 @@ bench: setup-test
 # The function host and the shortest server of its API side by side; two minutes, after the release build.
 bench-host: setup-test
 	benches/host.sh
+
+# Event patterns beside a parse of the same bodies and beside quamina; half a minute, after the release build.
+bench-pattern:
+	cargo run -q --release -p klr-bench-pattern
 
 build: setup
 	cargo build --release --bin klr --bin klr-host

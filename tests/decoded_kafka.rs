@@ -1,6 +1,7 @@
 //! Promise: what producers wrote by a schema registry a function gets as JSON; what cannot be decoded goes to the mapping's
 //! destination, and is committed. On the way in the bridge shows a token, as a cluster with OAUTHBEARER wants it.
 
+#![cfg(feature = "bridge")]
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -92,32 +92,40 @@ fn sqs_delivers_what_aws_delivered_and_deletes_the_rest() {
 
 #[test]
 fn what_aws_refuses_is_refused_with_its_message() {
-    let patterns =
-        [("sqs", "sqs-invalid-event-filter-none", "null"),
-         ("sqs", "sqs-invalid-event-filter-invalid-filter2", r#"{"eventSource": "aws:sqs"}"#),
-         ("dynamodb", "dynamodb-invalid-event-filter-single-string", "single-string")];
+    let patterns = [
+        ("sqs", "sqs-invalid-event-filter-none", "null"),
+        ("sqs", "sqs-invalid-event-filter-invalid-filter2", r#"{"eventSource": "aws:sqs"}"#),
+        ("dynamodb", "dynamodb-invalid-event-filter-single-string", "single-string"),
+    ];
     for (source, begin, pattern) in patterns {
         for (name, case) in recorded(source, begin) {
             let content = case["recorded-content"].as_object().unwrap().values().next().unwrap();
             let message = content["message"].as_str().unwrap();
-            let arn = match source {
-                "sqs" => "arn:aws:sqs:us-east-1:123456789012:q",
-                _ => "arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/s",
+            let (arn, more) = match source {
+                "sqs" => ("arn:aws:sqs:us-east-1:123456789012:q", ""),
+                _ => {
+                    ("arn:aws:dynamodb:us-east-1:123456789012:table/t/stream/s", ", startingPosition: LATEST")
+                }
             };
             let mapping = format!(
-                "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: {{name: m}}\nspec:\n  eventSourceArn: {arn}\n  \
-                 functionName: f\n  sink: {{uri: 'http://localhost:9'}}\n  {}  filterCriteria: {{filters: [{{pattern: '{pattern}'}}]}}\n",
-                if source == "sqs" { "" } else { "startingPosition: LATEST\n" },
+                "apiVersion: klr.dev/v1alpha1\nkind: EventSourceMapping\nmetadata: {{name: m}}\nspec: {{eventSourceArn: '{arn}', \
+                 functionName: f, sink: {{uri: 'http://localhost:9'}}{more}, \
+                 filterCriteria: {{filters: [{{pattern: '{pattern}'}}]}}}}\n"
             );
             let mut bridge = Setup::run(KLR).resources("m.yaml", &mapping).start();
             assert_eq!(bridge.wait_exit(PATIENCE), Some(2), "{name}");
-            assert!(bridge.stderr().contains(&format!("filters[0].pattern: {message}")), "{}", bridge.stderr());
+            assert!(
+                bridge.stderr().contains(&format!("filters[0].pattern: {message}")),
+                "{}",
+                bridge.stderr()
+            );
         }
     }
 }
 
 fn data(request: &Request) -> Vec<String> {
-    let decode = |record: &Value| BASE64_STANDARD.decode(record["kinesis"]["data"].as_str().unwrap()).unwrap();
+    let decode =
+        |record: &Value| BASE64_STANDARD.decode(record["kinesis"]["data"].as_str().unwrap()).unwrap();
     kinesis::records(request).iter().map(|record| String::from_utf8(decode(record)).unwrap()).collect()
 }
 
@@ -127,7 +135,8 @@ fn kinesis_gives_each_function_its_own_records_and_goes_past_the_rest() {
     for (name, case) in recorded("kinesis", "kinesis-event-filtering") {
         let content = &case["recorded-content"];
         let stream = Stream::new(&server.endpoint, "filtered", 1);
-        let sent = [r#"{"event_type": "function_1"}"#, "no JSON", r#"{"event_type":  "function_2"}"#].map(str::to_owned);
+        let sent = [r#"{"event_type": "function_1"}"#, "no JSON", r#"{"event_type":  "function_2"}"#]
+            .map(str::to_owned);
         stream.put_to(0, &sent);
         let state = tempfile::tempdir().unwrap();
         let sinks = [(); 2].map(|()| Sink::start(|_| Answer::status(200)));
@@ -135,7 +144,8 @@ fn kinesis_gives_each_function_its_own_records_and_goes_past_the_rest() {
         let mapping = |n: usize| {
             let spec = format!("startingPosition: TRIM_HORIZON\n{}", criteria(&content[created[n]]));
             let mapping = stream.mapping(&sinks[n].uri, &spec);
-            mapping.replacen("metadata: {name: ", &format!("metadata: {{name: function-{n}-"), 1)
+            let mapping = mapping.replacen("metadata: {name: ", &format!("metadata: {{name: m{n}-"), 1);
+            mapping.replacen("functionName: ", &format!("functionName: f{n}-"), 1)
         };
         let mappings = mapping(0) + &mapping(1);
         let mut bridge = Setup::run(KLR)
@@ -144,7 +154,8 @@ fn kinesis_gives_each_function_its_own_records_and_goes_past_the_rest() {
             .start();
         let count = || sinks.iter().map(Sink::count).sum::<usize>();
         assert!(eventually(PATIENCE, || count() >= 2), "{name}: {}", bridge.stderr());
-        let delivered = sinks.each_ref().map(|sink| sink.requests().iter().flat_map(data).collect::<Vec<_>>());
+        let delivered =
+            sinks.each_ref().map(|sink| sink.requests().iter().flat_map(data).collect::<Vec<_>>());
         assert_eq!(delivered, [vec![sent[0].clone()], vec![sent[2].clone()]], "{name}");
         // The checkpoint went past what was filtered last, too: nothing of it is read again.
         let passed = || bridge.metric("klr_committed_event_count_total", "") >= 6.0;
@@ -163,7 +174,7 @@ fn dynamodb_delivers_what_aws_delivered() {
     let Some(server) = DynamoDbLocal::shared() else { return };
     for (name, case) in recorded("dynamodb", "dynamodb-event-filter-") {
         let content = &case["recorded-content"];
-        let table = Table::new(&server.endpoint, &name, StreamViewType::NewAndOldImages);
+        let table = Table::new(&server.endpoint, "filtered", StreamViewType::NewAndOldImages);
         let text = |text: &str| AttributeValue::S(text.to_owned());
         let item = |key: &str| HashMap::from([(key.to_owned(), text("presentValue"))]);
         table.put_item("id_value_1", item("presentKey"));
@@ -171,7 +182,10 @@ fn dynamodb_delivers_what_aws_delivered() {
         // Changes nothing, and is no record.
         table.put_item("id_value_1", item("presentKey"));
         table.delete_item("id_value_2");
-        let spec = format!("startingPosition: TRIM_HORIZON\n{}", criteria(&content["create_event_source_mapping_response"]));
+        let spec = format!(
+            "startingPosition: TRIM_HORIZON\n{}",
+            criteria(&content["create_event_source_mapping_response"])
+        );
         let state = tempfile::tempdir().unwrap();
         let sink = Sink::start(|_| Answer::status(200));
         let bridge = Setup::run(KLR)
@@ -188,13 +202,17 @@ fn dynamodb_delivers_what_aws_delivered() {
             other => panic!("{other}: recorded, and not known here"),
         };
         let delivered = || -> Vec<String> {
-            let events = sink.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+            let events = sink
+                .requests()
+                .into_iter()
+                .map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
             let record = |record: &Value| {
                 let (kind, id) = (&record["eventName"], &record["dynamodb"]["Keys"]["id"]["S"]);
                 format!("{} {}", kind.as_str().unwrap(), id.as_str().unwrap())
             };
-            let mut seen: Vec<String> =
-                events.flat_map(|event| event["Records"].as_array().unwrap().iter().map(record).collect::<Vec<_>>()).collect();
+            let mut seen: Vec<String> = events
+                .flat_map(|event| event["Records"].as_array().unwrap().iter().map(record).collect::<Vec<_>>())
+                .collect();
             seen.sort();
             seen
         };
@@ -222,7 +240,9 @@ fn kafka_commits_past_what_is_filtered_and_passes_what_it_cannot_compare() {
     let mut delivered = Vec::new();
     for request in sink.requests() {
         let event: Value = serde_json::from_slice(&request.body).unwrap();
-        for record in event["records"].as_object().unwrap().values().flat_map(|records| records.as_array().unwrap()) {
+        for record in
+            event["records"].as_object().unwrap().values().flat_map(|records| records.as_array().unwrap())
+        {
             let value = BASE64_STANDARD.decode(record["value"].as_str().unwrap()).unwrap();
             delivered.push(String::from_utf8(value).unwrap());
         }

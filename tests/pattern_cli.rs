@@ -36,11 +36,18 @@ fn the_exit_code_is_the_verdict() {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (pattern, event) = (path("pattern.json", "{\"a\": [\"x\"]}\n"), path("event.json", "{\"a\": \"x\"}\n"));
+    let (pattern, event) =
+        (path("pattern.json", "{\"a\": [\"x\"]}\n"), path("event.json", "{\"a\": \"x\"}\n"));
     let matched = |outcome: (i32, String, String)| (outcome.0, outcome.1);
     assert_eq!(matched(test(&["--pattern", &pattern, "--event", &event], "")), (0, "match\n".into()));
-    assert_eq!(matched(test(&["--pattern", &pattern, "--event", "-"], "{\"a\": \"y\"}")), (1, "no-match\n".into()));
-    assert_eq!(matched(test(&["--pattern", "-", "--event", &event], r#"{"a": [{"exists": true}]}"#)), (0, "match\n".into()));
+    assert_eq!(
+        matched(test(&["--pattern", &pattern, "--event", "-"], "{\"a\": \"y\"}")),
+        (1, "no-match\n".into())
+    );
+    assert_eq!(
+        matched(test(&["--pattern", "-", "--event", &event], r#"{"a": [{"exists": true}]}"#)),
+        (0, "match\n".into())
+    );
     let (code, stdout, stderr) = test(&["--pattern", r#"{"a": [{"prefx": "x"}]}"#, "--event", "{}"], "");
     assert_eq!((code, stdout.as_str()), (2, ""));
     let why = "Event pattern is not valid. Reason: Unrecognized match type prefx (line 1, column 9: did you mean prefix?)";
@@ -51,7 +58,11 @@ fn the_exit_code_is_the_verdict() {
     assert_eq!(test(&["--pattern", "no/such.json", "--event", "{}"], "").0, 2);
     assert_eq!(test(&["--pattern", "-", "--event", "-"], "").0, 2);
     assert_eq!(test(&["--pattern", "{}"], "").0, 2);
-    assert_eq!(test(&["--pattern", &pattern, "--event", "{}", "--dialect", "lambda"], "").0, 2, "whose records?");
+    assert_eq!(
+        test(&["--pattern", &pattern, "--event", "{}", "--dialect", "lambda"], "").0,
+        2,
+        "whose records?"
+    );
 }
 
 #[test]
@@ -80,13 +91,21 @@ fn each_dialect_lays_an_event_out_in_its_own_way() {
     assert_eq!(of(&lambda("sqs"), order, r#"{"messageId": "1", "body": "{\"kind\": \"order\"}"}"#), 0);
     assert_eq!(of(&lambda("sqs"), order, r#"{"messageId": "1", "body": "order"}"#), 1);
     let data = r#"{"data": {"a": [1]}, "partitionKey": ["p"]}"#;
-    assert_eq!(of(&lambda("kinesis"), data, r#"{"kinesis": {"partitionKey": "p", "data": "eyJhIjoxfQ=="}}"#), 0);
+    assert_eq!(
+        of(&lambda("kinesis"), data, r#"{"kinesis": {"partitionKey": "p", "data": "eyJhIjoxfQ=="}}"#),
+        0
+    );
     assert_eq!(of(&lambda("kafka"), r#"{"value": {"a": [2]}}"#, r#"{"value": "eyJhIjoxfQ=="}"#), 1);
-    assert_eq!(of(&lambda("kafka"), r#"{"value": {"a": [2]}}"#, r#"{"value": "b3JkZXI="}"#), 0, "text passes");
+    assert_eq!(
+        of(&lambda("kafka"), r#"{"value": {"a": [2]}}"#, r#"{"value": "b3JkZXI="}"#),
+        0,
+        "text passes"
+    );
     assert_eq!(of(&lambda("mq"), r#"{"data": ["order"]}"#, r#"{"data": "b3JkZXI="}"#), 0);
     let image = r#"{"dynamodb": {"NewImage": {"id": {"S": ["x"]}}}}"#;
     assert_eq!(of(&lambda("dynamodb"), image, r#"{"dynamodb": {"NewImage": {"id": {"S": "x"}}}}"#), 0);
-    let (policy, attributes) = (r#"{"store": ["a", {"numeric": ["<", 5]}]}"#, ["--dialect", "sns-attributes"]);
+    let (policy, attributes) =
+        (r#"{"store": ["a", {"numeric": ["<", 5]}]}"#, ["--dialect", "sns-attributes"]);
     assert_eq!(of(&attributes, policy, r#"{"store": {"Type": "String.Array", "Value": "[\"b\", 3]"}}"#), 0);
     assert_eq!(of(&attributes, policy, r#"{"store": {"Type": "Binary", "Value": "YQ=="}}"#), 1);
     assert_eq!(of(&attributes, r#"{"a": {"b": ["x"]}}"#, "{}"), 2, "flat only");
@@ -108,7 +127,10 @@ fn lines_answer_lines_in_order() {
     let lines: Vec<&str> = stdout.lines().collect();
     assert_eq!((code, lines.len()), (0, 6));
     assert_eq!([lines[0], lines[1], lines[5]], ["match", "no-match", "match"]);
-    assert!(lines[2].starts_with("invalid: Event pattern is not valid. Reason: \"a\" must be an object or an array"));
+    assert!(
+        lines[2]
+            .starts_with("invalid: Event pattern is not valid. Reason: \"a\" must be an object or an array")
+    );
     assert_eq!(lines[3], "invalid: the event: not JSON: expected an object at byte 0");
     assert!(lines[4].starts_with("invalid: the line is not"), "{}", lines[4]);
 }
@@ -117,14 +139,20 @@ fn lines_answer_lines_in_order() {
 fn recorded_verdicts_come_through_the_command_line() {
     let Some(fixtures) = fixtures() else { return };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    for file in ["aws-test-event-pattern.json", "aws-extra.json", "array-consistency.json", "ruler-verdicts.json"] {
-        let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(fixtures.join("patterns").join(file)).unwrap()).unwrap();
+    for file in
+        ["aws-test-event-pattern.json", "aws-extra.json", "array-consistency.json", "ruler-verdicts.json"]
+    {
+        let cases: Vec<Value> =
+            serde_json::from_slice(&std::fs::read(fixtures.join("patterns").join(file)).unwrap()).unwrap();
         let input: String = cases
             .iter()
-            .map(|case| json!({"pattern": text(&case["pattern"]), "event": text(&case["event"])}).to_string() + "\n")
+            .map(|case| {
+                json!({"pattern": text(&case["pattern"]), "event": text(&case["event"])}).to_string() + "\n"
+            })
             .collect();
         let (_, stdout, stderr) = test(&["--lines"], &input);
-        let seen: Vec<&str> = stdout.lines().map(|line| if line.starts_with("invalid: ") { "error" } else { line }).collect();
+        let seen: Vec<&str> =
+            stdout.lines().map(|line| if line.starts_with("invalid: ") { "error" } else { line }).collect();
         let expected: Vec<&str> = cases.iter().map(|case| case["expect"].as_str().unwrap()).collect();
         assert_eq!(seen, expected, "{file} {stderr}");
     }

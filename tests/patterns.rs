@@ -23,7 +23,10 @@ fn word() -> impl Strategy<Value = String> {
 }
 
 fn number() -> impl Strategy<Value = Value> {
-    prop_oneof![(-3..12_i64).prop_map(Value::from), prop::sample::select(vec![0.5, 1.5, -2.25, 1e10]).prop_map(Value::from)]
+    prop_oneof![
+        (-3..12_i64).prop_map(Value::from),
+        prop::sample::select(vec![0.5, 1.5, -2.25, 1e10]).prop_map(Value::from)
+    ]
 }
 
 fn scalar() -> impl Strategy<Value = Value> {
@@ -38,8 +41,9 @@ fn scalar() -> impl Strategy<Value = Value> {
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 
 fn object(value: impl Strategy<Value = Value> + 'static) -> impl Strategy<Value = Value> {
-    prop::collection::vec((prop::sample::select(KEYS.to_vec()), value), 1..4)
-        .prop_map(|members| Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
+    prop::collection::vec((prop::sample::select(KEYS.to_vec()), value), 1..4).prop_map(|members| {
+        Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    })
 }
 
 fn event() -> impl Strategy<Value = Value> {
@@ -146,12 +150,15 @@ proptest! {
 fn everything(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let lambda = |source| Dialect::Lambda { source, strict: false };
-    for dialect in [Dialect::EventBridge, lambda(Source::Sqs), lambda(Source::Kinesis), Dialect::SnsAttributes] {
+    for dialect in
+        [Dialect::EventBridge, lambda(Source::Sqs), lambda(Source::Kinesis), Dialect::SnsAttributes]
+    {
         if let Ok(pattern) = Pattern::parse_as(&text, dialect) {
             pattern.matches(bytes);
         }
     }
-    let some = r#"{"a":["x",{"numeric":[">",1]}],"body":{"b":[{"exists":false}]},"kinesis":{"data":{"c":[1]}}}"#;
+    let some =
+        r#"{"a":["x",{"numeric":[">",1]}],"body":{"b":[{"exists":false}]},"kinesis":{"data":{"c":[1]}}}"#;
     for source in [Source::Sqs, Source::Kinesis, Source::Kafka] {
         let pattern = Pattern::parse_as(some, lambda(source)).unwrap();
         let _ = pattern.explain(bytes);
@@ -183,17 +190,22 @@ fn nested(path: &[String], list: Value) -> Value {
 
 #[test]
 fn depth_has_an_end_on_a_small_stack() {
-    let deep = |open: &str, inside: &str, close: &str, depth| open.repeat(depth) + inside + &close.repeat(depth);
+    let deep =
+        |open: &str, inside: &str, close: &str, depth| open.repeat(depth) + inside + &close.repeat(depth);
     let asked = move || {
         for depth in [200, 5_000, 500_000] {
             let pattern = deep("{\"a\":", "[1]", "}", depth);
             let event = deep("{\"a\":", "1", "}", depth);
-            assert_eq!(Pattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(event.as_bytes())), depth == 200);
+            assert_eq!(
+                Pattern::parse(&pattern).is_ok_and(|pattern| pattern.matches(event.as_bytes())),
+                depth == 200
+            );
             let _ = Pattern::parse(&deep("{\"$or\":[{\"a\":[1]},", "{\"a\":[1]}", "]}", depth));
             let arrays = format!("{{\"a\":{}}}", deep("[", "1", "]", depth));
             let pattern = Pattern::parse(r#"{"a": [1]}"#).unwrap();
             assert_eq!(pattern.matches(arrays.as_bytes()), depth == 200);
-            let _ = Pattern::parse(r#"{"b": [1]}"#).unwrap().verdict(arrays.as_bytes(), &mut Scratch::default());
+            let _ =
+                Pattern::parse(r#"{"b": [1]}"#).unwrap().verdict(arrays.as_bytes(), &mut Scratch::default());
         }
     };
     std::thread::Builder::new().stack_size(1 << 20).spawn(asked).unwrap().join().unwrap();
@@ -203,7 +215,8 @@ fn depth_has_an_end_on_a_small_stack() {
 fn work_stays_bounded() {
     let begun = Instant::now();
     // Two thousand ways, multiplied out: refused before they are.
-    let twice = (0..40).map(|n| format!("\"$or\":[{{\"a{n}\":[1]}},{{\"b{n}\":[1]}}]")).collect::<Vec<_>>().join(",");
+    let twice =
+        (0..40).map(|n| format!("\"$or\":[{{\"a{n}\":[1]}},{{\"b{n}\":[1]}}]")).collect::<Vec<_>>().join(",");
     assert!(Pattern::parse(&format!("{{{twice}}}")).unwrap_err().reason().starts_with("Rule is too complex"));
     // Elements that fit one field each, and none both: each is looked at, but not with each other.
     let n = 50_000;
@@ -252,7 +265,9 @@ fn a_pattern_that_is_refused_says_where_and_why() {
         nested.aws(),
         "Invalid parameter: FilterPolicy: Filter policy scope MessageAttributes does not support nested filter policy"
     );
-    assert!(Pattern::parse_as(r#"{"a": [{"prefix": {"equals-ignore-case": "x"}}]}"#, Dialect::SnsBody).is_err());
+    assert!(
+        Pattern::parse_as(r#"{"a": [{"prefix": {"equals-ignore-case": "x"}}]}"#, Dialect::SnsBody).is_err()
+    );
     let six = r#"{"a":["x"],"b":["x"],"c":["x"],"d":["x"],"e":["x"],"f":["x"]}"#;
     assert_eq!(
         Pattern::parse_as(six, Dialect::SnsBody).unwrap_err().reason(),
@@ -275,11 +290,19 @@ fn the_clause_that_decides_is_named() {
             r#"d [{"exists": true}] (line 1, column 38): holds"#
         ]
     );
-    assert_eq!(explained(r#"{"a": {"b": "1"}, "d": 0}"#), [r#"a.c ["2"] (line 1, column 25): the event has no value there"#]);
-    assert_eq!(explained(r#"{"a": {"b": "9", "c": 2}}"#), [r#"a.b ["1"] (line 1, column 13): no value there is one of these"#]);
+    assert_eq!(
+        explained(r#"{"a": {"b": "1"}, "d": 0}"#),
+        [r#"a.c ["2"] (line 1, column 25): the event has no value there"#]
+    );
+    assert_eq!(
+        explained(r#"{"a": {"b": "9", "c": 2}}"#),
+        [r#"a.b ["1"] (line 1, column 13): no value there is one of these"#]
+    );
     assert_eq!(
         explained(r#"{"a": [{"b": "1"}, {"c": "2"}], "d": 0}"#),
-        [r#"a.c ["2"] (line 1, column 25): holds by itself, but not in the array element where the clauses before it do"#]
+        [
+            r#"a.c ["2"] (line 1, column 25): holds by itself, but not in the array element where the clauses before it do"#
+        ]
     );
     let twice = Pattern::parse(r#"{"a": ["x"], "a": ["y"]}"#).unwrap();
     assert_eq!(twice.warnings(), ["a is there twice; only the list at line 1, column 19 counts"]);

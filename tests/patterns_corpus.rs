@@ -14,8 +14,28 @@ const MUTATIONS: u64 = 20_000;
 
 /// Bytes that mean something.
 const TOKENS: &[&[u8]] = &[
-    b"{", b"}", b"[", b"]", b":", b",", b"\"", b"\\", b"\\u", b"\\ud83d", b"$or", b"null", b"1e9", b"-", b"*", b"\"a\":", b"\xc3",
-    b"{\"exists\":false}", b"{\"numeric\":[\"<\",", b"anything-but", b".", b"0",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"\"",
+    b"\\",
+    b"\\u",
+    b"\\ud83d",
+    b"$or",
+    b"null",
+    b"1e9",
+    b"-",
+    b"*",
+    b"\"a\":",
+    b"\xc3",
+    b"{\"exists\":false}",
+    b"{\"numeric\":[\"<\",",
+    b"anything-but",
+    b".",
+    b"0",
 ];
 
 fn run(target: &str, function: fn(&[u8])) {

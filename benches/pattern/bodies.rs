@@ -10,9 +10,18 @@ pub const PATTERNS: &[(&str, &str)] = &[
     ("one field, no such", r#"{"nowhere": ["x"]}"#),
     ("two fields", r#"{"kind": ["order"], "customer": {"country": ["DE", "AT"]}}"#),
     ("number in a range", r#"{"total": [{"numeric": [">", 100, "<=", 5000]}]}"#),
-    ("three fields", r#"{"kind": ["order"], "customer": {"tier": [{"prefix": "g"}]}, "total": [{"numeric": [">", 100]}]}"#),
-    ("four fields, wildcard", r#"{"kind": ["order"], "customer": {"email": [{"wildcard": "*@example.*"}]}, "state": ["paid"], "id": [{"exists": true}]}"#),
-    ("five fields", r#"{"kind": ["order"], "customer": {"country": [{"anything-but": "US"}], "tier": ["gold"]}, "state": [{"suffix": "id"}], "total": [{"numeric": ["<", 900]}]}"#),
+    (
+        "three fields",
+        r#"{"kind": ["order"], "customer": {"tier": [{"prefix": "g"}]}, "total": [{"numeric": [">", 100]}]}"#,
+    ),
+    (
+        "four fields, wildcard",
+        r#"{"kind": ["order"], "customer": {"email": [{"wildcard": "*@example.*"}]}, "state": ["paid"], "id": [{"exists": true}]}"#,
+    ),
+    (
+        "five fields",
+        r#"{"kind": ["order"], "customer": {"country": [{"anything-but": "US"}], "tier": ["gold"]}, "state": [{"suffix": "id"}], "total": [{"numeric": ["<", 900]}]}"#,
+    ),
     ("in an array's elements", r#"{"items": {"sku": [{"prefix": "SKU-1"}], "quantity": [2, 3]}}"#),
     ("absent field", r#"{"kind": ["order"], "cancelled": [{"exists": false}]}"#),
     ("$or", r#"{"kind": ["order"], "$or": [{"state": ["open"]}, {"customer": {"tier": ["gold"]}}]}"#),
@@ -20,10 +29,26 @@ pub const PATTERNS: &[(&str, &str)] = &[
 
 /// Records whose data must be decoded.
 pub const CARRIED: &[(&str, Source, &str)] = &[
-    ("SQS body, two fields", Source::Sqs, r#"{"body": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#),
-    ("SQS body, five fields", Source::Sqs, r#"{"body": {"kind": ["order"], "customer": {"country": ["DE"], "tier": ["gold"]}, "state": ["paid"], "total": [{"numeric": [">", 100]}]}}"#),
-    ("Kinesis data, two fields", Source::Kinesis, r#"{"data": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#),
-    ("Kafka value, two fields", Source::Kafka, r#"{"value": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#),
+    (
+        "SQS body, two fields",
+        Source::Sqs,
+        r#"{"body": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#,
+    ),
+    (
+        "SQS body, five fields",
+        Source::Sqs,
+        r#"{"body": {"kind": ["order"], "customer": {"country": ["DE"], "tier": ["gold"]}, "state": ["paid"], "total": [{"numeric": [">", 100]}]}}"#,
+    ),
+    (
+        "Kinesis data, two fields",
+        Source::Kinesis,
+        r#"{"data": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#,
+    ),
+    (
+        "Kafka value, two fields",
+        Source::Kafka,
+        r#"{"value": {"kind": ["order"], "customer": {"country": ["DE"]}}}"#,
+    ),
 ];
 
 fn order(n: usize) -> Value {
@@ -79,7 +104,9 @@ pub fn records(source: Source) -> Vec<Vec<u8>> {
             "kinesis": {"partitionKey": "1", "data": base64(&body), "approximateArrivalTimestamp": 1545084650.987},
             "eventSource": "aws:kinesis",
         }),
-        _ => json!({"topic": "orders", "partition": 0, "offset": 15, "key": "cmVjb3JkS2V5", "value": base64(&body), "headers": []}),
+        _ => {
+            json!({"topic": "orders", "partition": 0, "offset": 15, "key": "cmVjb3JkS2V5", "value": base64(&body), "headers": []})
+        }
     };
     json().into_iter().map(|body| record(body).to_string().into_bytes()).collect()
 }
@@ -122,10 +149,21 @@ pub fn rule_sets() -> Vec<(&'static str, Vec<String>)> {
     let of = |rule: &dyn Fn(usize) -> Value| (0..1000).map(|n| rule(n).to_string()).collect();
     vec![
         ("each its own string", of(&|n| json!({"customer": {"email": [format!("zoe{n}@example.com")]}}))),
-        ("three fields", of(&|n| json!({"kind": ["order"], "customer": {"email": [format!("zoe{n}@example.com")]}, "state": ["paid"]}))),
-        ("each its own prefix", of(&|n| json!({"items": {"sku": [{"prefix": format!("SKU-{}", 1000 + n)}]}}))),
+        (
+            "three fields",
+            of(
+                &|n| json!({"kind": ["order"], "customer": {"email": [format!("zoe{n}@example.com")]}, "state": ["paid"]}),
+            ),
+        ),
+        (
+            "each its own prefix",
+            of(&|n| json!({"items": {"sku": [{"prefix": format!("SKU-{}", 1000 + n)}]}})),
+        ),
         ("each its own range", of(&|n| json!({"total": [{"numeric": [">", n, "<=", n + 10]}]}))),
-        ("each its own wildcard", of(&|n| json!({"customer": {"email": [{"wildcard": format!("*{n}@*.com")}]}}))),
+        (
+            "each its own wildcard",
+            of(&|n| json!({"customer": {"email": [{"wildcard": format!("*{n}@*.com")}]}})),
+        ),
         ("each its own field", of(&|n| json!({format!("field{n}"): ["x"], "kind": ["order"]}))),
     ]
 }

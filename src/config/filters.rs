@@ -24,7 +24,8 @@ pub(super) fn criteria(spec: &Fields, source: Source) -> Arc<Filters> {
     };
     let filters = list.items().unwrap_or_default();
     if filters.len() > most {
-        let hint = if most < MOST_FILTERS { "; maximumFilters raises it, as a quota does on AWS" } else { "" };
+        let hint =
+            if most < MOST_FILTERS { "; maximumFilters raises it, as a quota does on AWS" } else { "" };
         list.wrong(format!("must be at most {most} filters, is {}{hint}", filters.len()));
     }
     let filters = filters.iter().filter_map(|filter| filter.fields(&["pattern"]));

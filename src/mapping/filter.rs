@@ -107,8 +107,14 @@ mod tests {
         assert_eq!(verdicts(Source::Sqs, &object("body"), SQS, DATA), [true, false, false, false, false]);
         assert_eq!(verdicts(Source::Sqs, &absent("body"), SQS, DATA), [true, true, false, false, false]);
         assert_eq!(verdicts(Source::Sqs, &plain("body"), SQS, DATA), [false, false, true, false, false]);
-        assert_eq!(verdicts(Source::Kinesis, &object("data"), KINESIS, DATA), [true, false, false, false, false]);
-        assert_eq!(verdicts(Source::Kinesis, &absent("data"), KINESIS, DATA), [true, true, false, false, false]);
+        assert_eq!(
+            verdicts(Source::Kinesis, &object("data"), KINESIS, DATA),
+            [true, false, false, false, false]
+        );
+        assert_eq!(
+            verdicts(Source::Kinesis, &absent("data"), KINESIS, DATA),
+            [true, true, false, false, false]
+        );
         for (source, record, key) in [(Source::Kafka, KAFKA, "value"), (Source::Mq, MQ, "data")] {
             assert_eq!(verdicts(source, &object(key), record, DATA), [true, false, true, true, true]);
             assert_eq!(verdicts(source, &absent(key), record, DATA), [true, true, true, true, true]);
@@ -126,13 +132,18 @@ mod tests {
         assert!(all(Source::Kafka, r#"{"topic":["t"],"value":{"a":["x"]}}"#, KAFKA));
         assert!(!all(Source::Kafka, r#"{"topic":["u"],"value":{"a":["x"]}}"#, KAFKA));
         assert!(all(Source::Kafka, r#"{"value":{"a":["x"]}}"#, r#"{"topic":"t","value":"/w=="}"#), "no text");
-        assert!(!all(Source::Kinesis, r#"{"data":{"a":["x"]}}"#, r#"{"kinesis":{"data":"/w=="}}"#), "no text");
+        assert!(
+            !all(Source::Kinesis, r#"{"data":{"a":["x"]}}"#, r#"{"kinesis":{"data":"/w=="}}"#),
+            "no text"
+        );
     }
 
     #[test]
     fn what_aws_refuses_is_refused_in_its_words() {
         let refused = |source, text| read(text, source, false).expect_err("refused").aws();
-        for text in ["null", "\"x\"", r#"{"eventSource":"aws:sqs"}"#, r#"{"eventSource":[]}"#, "{", "single-string"] {
+        for text in
+            ["null", "\"x\"", r#"{"eventSource":"aws:sqs"}"#, r#"{"eventSource":[]}"#, "{", "single-string"]
+        {
             assert_eq!(refused(Source::Sqs, text), "Invalid filter pattern definition.");
         }
         assert_eq!(refused(Source::Kinesis, r#"{"data":["x"]}"#), "Invalid filter pattern definition.");
@@ -156,7 +167,8 @@ mod tests {
         };
         let mut arrivals: Vec<Arrival> = (0..4).map(record).collect();
         assert_eq!(Filters::of(&[pattern]).sift(&mut arrivals, &mut Scratch::default()), 2);
-        let passed = arrivals.iter().map(|arrival| matches!(arrival, Arrival::Passed(..))).collect::<Vec<_>>();
+        let passed =
+            arrivals.iter().map(|arrival| matches!(arrival, Arrival::Passed(..))).collect::<Vec<_>>();
         assert_eq!(passed, [true, false, true, false]);
     }
 }

@@ -79,7 +79,8 @@ impl Range {
         let (bottom, top) = (self.bottom.text(), self.top.text());
         let (mut at_bottom, mut at_top) = (true, true);
         for (place, (low, high)) in bottom.iter().zip(top).enumerate() {
-            let Some(digit) = text.get(place).filter(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F')) else {
+            let Some(digit) = text.get(place).filter(|digit| matches!(digit, b'0'..=b'9' | b'A'..=b'F'))
+            else {
                 return false;
             };
             if (at_bottom && digit < low) || (at_top && digit > high) {
@@ -168,7 +169,8 @@ mod tests {
     use super::*;
 
     fn holds(cidr: &str, address: &str) -> bool {
-        Hex::of(address.as_bytes()).is_some_and(|hex| Range::cidr(cidr).is_ok_and(|range| range.holds(hex.text())))
+        Hex::of(address.as_bytes())
+            .is_some_and(|hex| Range::cidr(cidr).is_ok_and(|range| range.holds(hex.text())))
     }
 
     #[test]

@@ -102,7 +102,9 @@ impl Search {
     fn has_failed(&self, hash: u64, rest: usize, start: usize) -> bool {
         self.places.get(&hash).is_some_and(|(at, length)| {
             let entry = &self.failed[*at as usize..][..*length as usize];
-            entry.split_first().is_some_and(|(depth, state)| *depth == rest as u32 && *state == self.chosen[start..])
+            entry
+                .split_first()
+                .is_some_and(|(depth, state)| *depth == rest as u32 && *state == self.chosen[start..])
         })
     }
 
@@ -132,4 +134,3 @@ fn next(entries: &[(u32, u32)], what: u32, from: u32, chosen: &[u32], found: &Fo
         }
     }
 }
-

@@ -84,9 +84,10 @@ impl Dialect {
             Self::Lambda { strict: true, .. } => {
                 matches!(operator, Prefix | Suffix | EqualsIgnoreCase | AnythingBut | Numeric | Exists)
             }
-            Self::SnsAttributes | Self::SnsBody => {
-                !matches!(operator, Exactly | PrefixIgnoreCase | SuffixIgnoreCase | AnythingButEqualsIgnoreCase)
-            }
+            Self::SnsAttributes | Self::SnsBody => !matches!(
+                operator,
+                Exactly | PrefixIgnoreCase | SuffixIgnoreCase | AnythingButEqualsIgnoreCase
+            ),
         }
     }
 

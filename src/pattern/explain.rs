@@ -58,7 +58,9 @@ impl fmt::Display for Outcome {
             Self::Holds => "holds",
             Self::NoValue => "the event has no value there",
             Self::NoneFits => "no value there is one of these",
-            Self::NotInOneElement => "holds by itself, but not in the array element where the clauses before it do",
+            Self::NotInOneElement => {
+                "holds by itself, but not in the array element where the clauses before it do"
+            }
             Self::Mismatch => "the data is of another kind: text against an object",
             Self::Ignored => "left out: the data is of another kind, and such records are passed on",
         })
@@ -107,7 +109,8 @@ impl Pattern {
         let leaf = &self.rules.leaves[condition.leaf as usize];
         let found = &scratch.found;
         // An absence that a field elsewhere in the event spoils is one only within an array's element.
-        let absent = condition.absent && (!found.present[condition.leaf as usize] || found.elements.len() > 1);
+        let absent =
+            condition.absent && (!found.present[condition.leaf as usize] || found.elements.len() > 1);
         let outcome = match self.rules.mismatch(condition, found.class) {
             Some(true) => Outcome::Ignored,
             Some(false) => Outcome::Mismatch,

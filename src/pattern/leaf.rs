@@ -66,7 +66,8 @@ impl Leaf {
 
     /// After the last question: a few are asked one by one.
     pub fn settle(&mut self) {
-        let indexed = [&self.strings, &self.prefixes, &self.suffixes].iter().map(|index| index.len()).sum::<usize>();
+        let indexed =
+            [&self.strings, &self.prefixes, &self.suffixes].iter().map(|index| index.len()).sum::<usize>();
         if indexed < MANY {
             for index in [&mut self.strings, &mut self.prefixes, &mut self.suffixes] {
                 let texts = std::mem::take(&mut index.0).into_iter().flat_map(|(_, texts)| texts);
@@ -83,7 +84,9 @@ impl Leaf {
     #[inline]
     pub fn of(&self, value: &Value<'_>, mut ask: impl FnMut(u32)) {
         self.each.iter().for_each(|number| ask(*number));
-        if value.kind != Kind::String || self.strings.0.is_empty() && self.prefixes.0.is_empty() && self.suffixes.0.is_empty() {
+        if value.kind != Kind::String
+            || self.strings.0.is_empty() && self.prefixes.0.is_empty() && self.suffixes.0.is_empty()
+        {
             return;
         }
         let text = value.text;

@@ -36,6 +36,7 @@ mod paths;
 mod rules;
 mod scratch;
 pub mod sns;
+mod string;
 #[cfg(test)]
 mod tests;
 mod text;

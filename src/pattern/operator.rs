@@ -22,12 +22,15 @@ impl Parser<'_> {
         }
         let name = self.key()?;
         let test = match name.as_str() {
-            "exactly" => self.string_operator(Operator::Exactly, at, "exact", |text| Test::Is(text.into_bytes().into()))?,
+            "exactly" => self
+                .string_operator(Operator::Exactly, at, "exact", |text| Test::Is(text.into_bytes().into()))?,
             "prefix" => self.prefix(at)?,
             "suffix" => self.suffix(at)?,
-            "equals-ignore-case" => self.string_operator(Operator::EqualsIgnoreCase, at, "equals-ignore-case", |text| {
-                Test::Folded(Folded::of(&text))
-            })?,
+            "equals-ignore-case" => {
+                self.string_operator(Operator::EqualsIgnoreCase, at, "equals-ignore-case", |text| {
+                    Test::Folded(Folded::of(&text))
+                })?
+            }
             "wildcard" => {
                 self.permit(Operator::Wildcard, at, "wildcard")?;
                 let inside = self.here();
@@ -51,7 +54,9 @@ impl Parser<'_> {
     fn unrecognized(&mut self, at: usize, name: &str) -> Parsed {
         let lower = name.to_ascii_lowercase();
         let meant = NAMES.iter().find(|known| {
-            **known == lower || known.replace('-', "") == lower.replace(['-', '_'], "") || within_one(known, &lower)
+            **known == lower
+                || known.replace('-', "") == lower.replace(['-', '_'], "")
+                || within_one(known, &lower)
         });
         let hint = match meant {
             Some(meant) => format!("did you mean {meant}?"),
@@ -65,10 +70,20 @@ impl Parser<'_> {
         if self.dialect.takes(operator) {
             return Ok(());
         }
-        self.refuse_with(at, format!("Unrecognized match type {name}"), "this service does not have the operator".to_owned())
+        self.refuse_with(
+            at,
+            format!("Unrecognized match type {name}"),
+            "this service does not have the operator".to_owned(),
+        )
     }
 
-    fn string_operator(&mut self, operator: Operator, at: usize, name: &str, test: impl FnOnce(String) -> Test) -> Parsed {
+    fn string_operator(
+        &mut self,
+        operator: Operator,
+        at: usize,
+        name: &str,
+        test: impl FnOnce(String) -> Test,
+    ) -> Parsed {
         self.permit(operator, at, if name == "exact" { "exactly" } else { name })?;
         self.string(name).map(test)
     }
@@ -146,7 +161,11 @@ impl Parser<'_> {
         let at = self.here();
         if self.cursor.peek() != Some(b'"') {
             // Sic: AWS's own slip.
-            return self.refuse_with(at, "prefix match pattern must be a string", "cidr takes a string".to_owned());
+            return self.refuse_with(
+                at,
+                "prefix match pattern must be a string",
+                "cidr takes a string".to_owned(),
+            );
         }
         let text = self.string("cidr")?;
         Range::cidr(&text).map(Test::Address).or_else(|reason| self.refuse(at, reason))
@@ -186,7 +205,11 @@ impl Parser<'_> {
         let unbounded = |value| Bound { value, included: true };
         let name = if operator == "=" { "equals" } else { &operator };
         if !matches!(operator.as_str(), "=" | "<" | "<=" | ">" | ">=") {
-            return self.refuse_with(at, format!("Unrecognized numeric range operator: {operator}"), "use =, <, <=, > or >=".to_owned());
+            return self.refuse_with(
+                at,
+                format!("Unrecognized numeric range operator: {operator}"),
+                "use =, <, <=, > or >=".to_owned(),
+            );
         }
         let more = self.more(b']')?;
         let at = self.here();
@@ -211,7 +234,8 @@ impl Parser<'_> {
             return self.refuse_with(
                 at,
                 format!("Bad numeric range operator: {operator}"),
-                "the first bound of a range is the lower one (> or >=), the second the upper (< or <=)".to_owned(),
+                "the first bound of a range is the lower one (> or >=), the second the upper (< or <=)"
+                    .to_owned(),
             );
         }
         let more = self.more(b']')?;
@@ -253,7 +277,8 @@ impl Parser<'_> {
                 vec![self.but_one(operator, at, &scalar)?]
             }
             _ => {
-                return self.refuse(at, "Value of anything-but must be an array or single string/number value.");
+                return self
+                    .refuse(at, "Value of anything-but must be an array or single string/number value.");
             }
         };
         let at = self.here();
@@ -298,7 +323,8 @@ impl Parser<'_> {
                 let scalar = match self.cursor.peek() {
                     Some(b'"' | b'-' | b'0'..=b'9') => self.scalar()?,
                     _ if operator == Operator::AnythingBut => {
-                        return self.refuse(at, "Inside anything but list, start|null|boolean is not supported.");
+                        return self
+                            .refuse(at, "Inside anything but list, start|null|boolean is not supported.");
                     }
                     _ => return self.refuse(at, not_a_string(operator)),
                 };

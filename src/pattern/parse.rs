@@ -17,9 +17,30 @@ const MOST_SNS_COMBINATIONS: usize = 150;
 
 /// Words that can be no field's name inside `$or`.
 const RESERVED: &[&str] = &[
-    "exactly", "equals-ignore-case", "prefix", "suffix", "anything-but", "exists", "wildcard", "numeric", "cidr", "=",
-    "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case", "date-after", "date-on-or-after",
-    "date-before", "date-on-or-before", "in-date-range", "ip-address-in-range", "ip-address-not-in-range",
+    "exactly",
+    "equals-ignore-case",
+    "prefix",
+    "suffix",
+    "anything-but",
+    "exists",
+    "wildcard",
+    "numeric",
+    "cidr",
+    "=",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "regex",
+    "not-wildcard",
+    "not-equals-ignore-case",
+    "date-after",
+    "date-on-or-after",
+    "date-before",
+    "date-on-or-before",
+    "in-date-range",
+    "ip-address-in-range",
+    "ip-address-not-in-range",
 ];
 
 pub(super) type Refusal = Error;
@@ -289,7 +310,8 @@ impl<'t> Parser<'t> {
     /// What only some services limit.
     fn check(&self, alternatives: &[Alternative]) -> Result<(), Refusal> {
         if self.dialect.sns() {
-            let keys: std::collections::BTreeSet<&str> = alternatives.iter().flat_map(|fields| fields.keys()).map(|path| &**path).collect();
+            let keys: std::collections::BTreeSet<&str> =
+                alternatives.iter().flat_map(|fields| fields.keys()).map(|path| &**path).collect();
             if keys.len() > MOST_SNS_KEYS {
                 return self.refuse(0, format!("Filter policy can not have more than {MOST_SNS_KEYS} keys"));
             }

@@ -66,7 +66,9 @@ impl Paths {
             if let Some((parent, child)) = parent {
                 self.nodes[parent].children[child].1 = new as NodeId;
             }
-            open.extend(node.children.iter().enumerate().rev().map(|(child, (_, id))| (*id, Some((new, child)))));
+            open.extend(
+                node.children.iter().enumerate().rev().map(|(child, (_, id))| (*id, Some((new, child)))),
+            );
             self.nodes.push(node);
         }
         for id in (0..self.nodes.len()).rev() {

@@ -116,7 +116,10 @@ impl Rules {
     /// Puts each alternative under the condition of it that the fewest others share.
     fn lead(&mut self) {
         let mut shared = vec![0_u32; self.conditions.len()];
-        self.alternatives.iter().flat_map(|way| &way.conditions).for_each(|number| shared[*number as usize] += 1);
+        self.alternatives
+            .iter()
+            .flat_map(|way| &way.conditions)
+            .for_each(|number| shared[*number as usize] += 1);
         self.leads = vec![Vec::new(); self.conditions.len()];
         for (number, way) in (0..).zip(&self.alternatives) {
             let leads = |condition: &&u32| {
@@ -168,7 +171,10 @@ impl Rules {
         !self.undoable
             && found.elements.len() == 1
             && self.alternatives.len() <= FEW
-            && self.alternatives.iter().any(|way| way.conditions.iter().all(|number| found.hit[*number as usize]))
+            && self
+                .alternatives
+                .iter()
+                .any(|way| way.conditions.iter().all(|number| found.hit[*number as usize]))
     }
 
     /// What is said of a condition without looking at its field: its pattern and the record's data are of two kinds.

@@ -113,9 +113,11 @@ mod tests {
             let mut out = Vec::new();
             super::attributes(text.as_bytes(), &mut out).map(|()| String::from_utf8_lossy(&out).into_owned())
         };
-        let seen = of(r#"{"a": {"Type": "String", "Value": "x\"y"}, "b": {"DataType": "Number.int", "StringValue": "12"},
+        let seen = of(
+            r#"{"a": {"Type": "String", "Value": "x\"y"}, "b": {"DataType": "Number.int", "StringValue": "12"},
             "c": {"Type": "String.Array", "Value": "[\"p\", 2]"}, "d": {"Type": "Binary", "Value": "AAA="},
-            "e": {"Type": "Number", "Value": "no"}, "f": "plain", "g": 7, "h": {}}"#);
+            "e": {"Type": "Number", "Value": "no"}, "f": "plain", "g": 7, "h": {}}"#,
+        );
         let expected = r#"{"a":"x\"y","b":12,"c":["p", 2],"e":"no","f":"plain","g":7,"h":{}}"#;
         assert_eq!(seen.as_deref(), Ok(expected));
         assert!(of("[]").is_err());

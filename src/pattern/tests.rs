@@ -29,7 +29,9 @@ fn text(value: &Value) -> String {
 #[test]
 fn recorded_verdicts() {
     let mut wrong = Vec::new();
-    for file in ["aws-test-event-pattern.json", "aws-extra.json", "array-consistency.json", "ruler-verdicts.json"] {
+    for file in
+        ["aws-test-event-pattern.json", "aws-extra.json", "array-consistency.json", "ruler-verdicts.json"]
+    {
         for case in cases(file) {
             let (pattern, event) = (text(&case["pattern"]), text(&case["event"]));
             let (seen, why) = match Pattern::parse(&pattern) {
@@ -39,7 +41,10 @@ fn recorded_verdicts() {
             };
             let message = case["error"].as_str().unwrap_or(&why);
             if seen != case["expect"] || why != message {
-                wrong.push(format!("{file}: {pattern} {event}: {seen} {why}, expected {} {message}", case["expect"]));
+                wrong.push(format!(
+                    "{file}: {pattern} {event}: {seen} {why}, expected {} {message}",
+                    case["expect"]
+                ));
             }
         }
     }

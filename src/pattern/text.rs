@@ -98,7 +98,9 @@ impl Wildcard {
         while let Some((at, byte)) = bytes.next() {
             let next = bytes.peek().map(|(_, byte)| *byte);
             match (byte, next) {
-                (b'*', Some(b'*')) => return Err((format!("Consecutive wildcard characters at pos {}", at + 1), at)),
+                (b'*', Some(b'*')) => {
+                    return Err((format!("Consecutive wildcard characters at pos {}", at + 1), at));
+                }
                 (b'*', _) => parts.push(Vec::new()),
                 (b'\\', Some(escaped @ (b'*' | b'\\'))) => {
                     bytes.next();
@@ -146,7 +148,8 @@ impl Wildcard {
 
 impl PartialEq for Wildcard {
     fn eq(&self, other: &Self) -> bool {
-        let needles = |wildcard: &Self| wildcard.middle.iter().map(|part| part.needle().to_vec()).collect::<Vec<_>>();
+        let needles =
+            |wildcard: &Self| wildcard.middle.iter().map(|part| part.needle().to_vec()).collect::<Vec<_>>();
         self.first == other.first && self.last == other.last && needles(self) == needles(other)
     }
 }
@@ -176,7 +179,9 @@ mod tests {
 
     #[test]
     fn stars_are_any_run() {
-        let is = |wildcard: &str, text: &str| Wildcard::parse(wildcard).is_ok_and(|wildcard| wildcard.is(text.as_bytes()));
+        let is = |wildcard: &str, text: &str| {
+            Wildcard::parse(wildcard).is_ok_and(|wildcard| wildcard.is(text.as_bytes()))
+        };
         for (wildcard, texts) in [
             ("*", &["", "a", "**"][..]),
             ("a*", &["a", "abc"]),
@@ -190,7 +195,9 @@ mod tests {
         ] {
             texts.iter().for_each(|text| assert!(is(wildcard, text), "{wildcard} {text}"));
         }
-        for (wildcard, text) in [("a*", "ba"), ("a*c", "ab"), (r"a\*c", "abc"), ("", "a"), ("ab*ba", "aba"), ("*b*", "ac")] {
+        for (wildcard, text) in
+            [("a*", "ba"), ("a*c", "ab"), (r"a\*c", "abc"), ("", "a"), ("ab*ba", "aba"), ("*b*", "ac")]
+        {
             assert!(!is(wildcard, text), "{wildcard} {text}");
         }
     }

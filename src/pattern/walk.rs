@@ -21,7 +21,12 @@ pub(super) enum Until {
 }
 
 /// Walks over `event` and notes what it finds.
-pub(super) fn walk(rules: &Rules, event: &[u8], until: Until, scratch: &mut Scratch) -> Result<(), Malformed> {
+pub(super) fn walk(
+    rules: &Rules,
+    event: &[u8],
+    until: Until,
+    scratch: &mut Scratch,
+) -> Result<(), Malformed> {
     scratch.clear(rules.conditions.len(), rules.leaves.len());
     // A match is sure only of what was looked at: the rest is hopped over.
     let cursor = if until == Until::Sure { Cursor::trusting(event) } else { Cursor::new(event)? };
@@ -194,8 +199,14 @@ impl<'e> Walk<'e, '_> {
     fn data(&mut self, node: NodeId, data: &[u8]) -> Class {
         let Ok(cursor) = Cursor::new(data) else { return Class::Other };
         // To the end: what is no JSON after all is text.
-        let mut inner =
-            Walk { cursor, rules: self.rules, scratch: self.scratch, depth: 0, until: Until::End, sure: false };
+        let mut inner = Walk {
+            cursor,
+            rules: self.rules,
+            scratch: self.scratch,
+            depth: 0,
+            until: Until::End,
+            sure: false,
+        };
         let json = matches!(inner.cursor.peek(), Some(b'{' | b'['))
             && inner.value(node, 0).and_then(|()| inner.cursor.end()).is_ok();
         if json {

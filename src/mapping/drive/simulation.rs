@@ -15,7 +15,7 @@ use crate::{
         Outcome, Window,
         failure::{Form, Template},
     },
-    mapping::{Lanes, Policy, filter, brackets::Brackets, buffer::Buffer, next::OnFailure},
+    mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer, filter, next::OnFailure},
     metrics::Metrics,
 };
 

@@ -38,7 +38,8 @@ enum Step {
 
 /// One lane, from waking to parking.
 pub(super) async fn lane(engine: &Arc<Engine>) {
-    let mut lane = Lane { opened: Instant::now(), carry: VecDeque::new(), errors: 0, scratch: Scratch::default() };
+    let mut lane =
+        Lane { opened: Instant::now(), carry: VecDeque::new(), errors: 0, scratch: Scratch::default() };
     while let Some(piece) = collect(engine, &mut lane).await {
         let complete = engine.invoke(piece).await;
         lane.opened = Instant::now();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     deliver::Outcome,
-    mapping::{Policy, filter, brackets::Brackets, buffer::Buffer},
+    mapping::{Policy, brackets::Brackets, buffer::Buffer, filter},
     metrics::Metrics,
 };
 
@@ -341,7 +341,8 @@ async fn lanes_grow_with_a_fast_function_while_there_is_more_than_they_take() {
     let queue = Arc::new(standard(600));
     send(&queue, 20_000);
     let remote = Box::new(Remote(Arc::clone(&queue)));
-    let world = World::over(remote, queue, settings(), Filters::default(), |_| (Duration::from_millis(1), done()));
+    let world =
+        World::over(remote, queue, settings(), Filters::default(), |_| (Duration::from_millis(1), done()));
     // Five lanes would take 5 × 10 every 41 ms: 6,100 in five seconds.
     world.seconds(5).await;
     let left = world.queue.len();

@@ -68,6 +68,8 @@ pub struct World {
     pub states: BTreeMap<Partition, (Timestamp, Bytes)>,
     /// Whether shards end.
     closing: bool,
+    /// Whether some records are not for the function.
+    filtering: bool,
     pub dice: Dice,
     /// Offsets a partition ends at.
     pub end: i64,
@@ -89,6 +91,11 @@ pub fn born(offset: i64) -> Timestamp {
 
 pub fn key(offset: i64) -> u32 {
     (offset.unsigned_abs() as u32).wrapping_mul(2_654_435_761) >> 13
+}
+
+/// Whether a filter that filters drops it: alone, and several in a row.
+pub fn filtered(offset: i64) -> bool {
+    key(offset / 3).is_multiple_of(4) || key(offset).is_multiple_of(5)
 }
 
 impl World {
@@ -150,6 +157,7 @@ impl World {
             largest: 0,
             states: BTreeMap::new(),
             closing: dice.flip(),
+            filtering: dice.flip(),
             dice,
             end: 30,
             answers: 0,
@@ -264,9 +272,16 @@ impl World {
                 if want == 0 || !broker.owned || broker.closed || broker.next >= self.end {
                     break;
                 }
+                let position = Position::Offset(broker.next);
+                if self.filtering && filtered(broker.next) {
+                    self.settled.insert((partition, broker.next));
+                    arrivals.push(Arrival::Passed(partition, position));
+                    broker.next += 1;
+                    want -= 1;
+                    continue;
+                }
                 let size = 1 + self.dice.roll(25) as usize;
                 self.largest = self.largest.max(size);
-                let position = Position::Offset(broker.next);
                 arrivals.push(Arrival::Record(Record {
                     json: Ok(Bytes::from("1".repeat(size))),
                     place: Place::At { partition, position, key: key(broker.next) },
