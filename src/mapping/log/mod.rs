@@ -233,7 +233,8 @@ impl Log {
         match arrival {
             Arrival::Record(record) => self.record(record, now),
             Arrival::Passed(partition, position) => {
-                if let Some(shard) = self.shard(partition) {
+                // Once it is to be let go, records that come are not kept: what is passed behind them is not done either.
+                if let Some(shard) = self.shard(partition).filter(|shard| !shard.losing) {
                     shard.track.pass(position);
                     self.busy.insert(partition.index);
                 }
