@@ -72,7 +72,7 @@ fn pattern() -> impl Strategy<Value = Value> {
         9 => prop::collection::vec(item(), 1..3).prop_map(Value::Array),
         1 => Just(json!([{"exists": true}])),
     ];
-    let member = list.prop_recursive(2, 8, 3, |inner| object(inner));
+    let member = list.prop_recursive(2, 8, 3, object);
     object(member)
 }
 
@@ -220,7 +220,7 @@ fn work_stays_bounded() {
     assert!(Pattern::parse(&format!("{{{twice}}}")).unwrap_err().reason().starts_with("Rule is too complex"));
     // Elements that fit one field each, and none both: each is looked at, but not with each other.
     let n = 50_000;
-    let element = |i: usize| if i % 2 == 0 { "{\"x\":1,\"y\":2}" } else { "{\"x\":2,\"y\":1}" };
+    let element = |i: usize| if i.is_multiple_of(2) { "{\"x\":1,\"y\":2}" } else { "{\"x\":2,\"y\":1}" };
     let list = (0..n).map(element).collect::<Vec<_>>().join(",");
     let event = format!("{{\"a\":[{list}],\"b\":[{list}],\"c\":[{{\"z\":1}},{{\"w\":1}}]}}");
     for (pattern, matches) in [

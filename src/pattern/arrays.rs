@@ -126,7 +126,7 @@ fn next(entries: &[(u32, u32)], what: u32, from: u32, chosen: &[u32], found: &Fo
             let Array { first, end, .. } = found.arrays[found.elements[*chosen as usize].array as usize];
             let inside = *chosen..found.elements[*chosen as usize].end;
             let elsewhere = (first..end).contains(&element) && !inside.contains(&element);
-            elsewhere.then(|| if element < *chosen { *chosen } else { end })
+            elsewhere.then_some(if element < *chosen { *chosen } else { end })
         });
         match jump {
             None => return Some(element),

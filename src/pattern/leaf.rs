@@ -28,7 +28,10 @@ pub(super) struct Leaf {
 
 /// Conditions by a text, those of one length together.
 #[derive(Debug, Default)]
-struct Index(Vec<(usize, Vec<(Box<[u8]>, Vec<u32>)>)>);
+struct Index(Vec<(usize, Vec<Entry>)>);
+
+/// A text, and the conditions that ask for it.
+type Entry = (Box<[u8]>, Vec<u32>);
 
 impl Leaf {
     pub fn new(path: &Arc<str>) -> Self {

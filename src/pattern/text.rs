@@ -9,8 +9,11 @@ use memchr::memmem::Finder;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Folded {
     Ascii(Box<[u8]>),
-    Wide(Box<[(Box<[u8]>, Box<[u8]>)]>),
+    Wide(Box<[Cases]>),
 }
+
+/// A character's lower and upper form.
+type Cases = (Box<[u8]>, Box<[u8]>);
 
 impl Folded {
     pub fn of(text: &str) -> Self {

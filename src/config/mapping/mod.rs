@@ -97,6 +97,7 @@ impl Mapping {
 
 /// What a mapping reads.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a mapping")]
 pub enum Source {
     /// An SQS queue.
     #[cfg(feature = "sqs")]
