@@ -86,7 +86,8 @@ proptest! {
         prop_assume!(theirs.add_pattern("p", &text).is_ok());
         let ours = Pattern::parse(&text).unwrap();
         let mut scratch = Scratch::default();
-        for event in events.iter().map(Value::to_string) {
+        // quamina takes the inner for the outer where a field in an array's object has the array's own name; event-ruler does not.
+        for event in events.iter().filter(|event| !repeats_a_step(event, &mut Vec::new())).map(Value::to_string) {
             let expected = theirs.has_matches(event.as_bytes()).unwrap();
             let seen = ours.verdict(event.as_bytes(), &mut scratch);
             prop_assert_eq!(seen == Verdict::Match, expected, "{} on {}", text, event);
@@ -165,6 +166,23 @@ fn everything(bytes: &[u8]) {
         pattern.matches(bytes);
     }
     let _ = sns::attributes(bytes, &mut Vec::new());
+}
+
+/// Whether a field lies, at any depth, in one of the same name.
+fn repeats_a_step<'e>(event: &'e Value, above: &mut Vec<&'e str>) -> bool {
+    match event {
+        Value::Object(members) => members.iter().any(|(key, value)| {
+            if above.contains(&key.as_str()) {
+                return true;
+            }
+            above.push(key);
+            let repeats = repeats_a_step(value, above);
+            above.pop();
+            repeats
+        }),
+        Value::Array(items) => items.iter().any(|item| repeats_a_step(item, above)),
+        _ => false,
+    }
 }
 
 /// The scalars of an event with their paths.

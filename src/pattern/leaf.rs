@@ -53,7 +53,13 @@ impl Leaf {
         self.numeric |= condition.numeric;
         self.address |= tests.iter().any(Test::is_address);
         self.watched |= condition.absent;
-        let of = |test: &Test| matches!(test, Test::Is(_) | Test::Begins(_) | Test::Ends(_));
+        // What can reach to a quote around the value is longer than the value, and not looked up.
+        let of = |test: &Test| match test {
+            Test::Is(_) => true,
+            Test::Begins(text) => !text.ends_with(b"\""),
+            Test::Ends(text) => !text.starts_with(b"\""),
+            _ => false,
+        };
         if !tests.iter().all(of) {
             return self.each.push(number);
         }

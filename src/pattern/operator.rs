@@ -103,8 +103,8 @@ impl Parser<'_> {
     fn prefix(&mut self, at: usize) -> Parsed {
         self.permit(Operator::Prefix, at, "prefix")?;
         if self.cursor.peek() == Some(b'{') && self.dialect.takes(Operator::PrefixIgnoreCase) {
-            let folded = self.ignoring_case("Prefix", "prefix")?;
-            return Ok(Test::BeginsFolded(folded));
+            let text = self.ignoring_case("Prefix", "prefix")?;
+            return Ok(Test::BeginsFolded(Folded::of(&text), text.strip_suffix('"').map(Folded::of)));
         }
         self.string("prefix").map(|text| Test::Begins(text.into_bytes().into()))
     }
@@ -112,14 +112,14 @@ impl Parser<'_> {
     fn suffix(&mut self, at: usize) -> Parsed {
         self.permit(Operator::Suffix, at, "suffix")?;
         if self.cursor.peek() == Some(b'{') && self.dialect.takes(Operator::SuffixIgnoreCase) {
-            let folded = self.ignoring_case("Suffix", "suffix")?;
-            return Ok(Test::EndsFolded(folded));
+            let text = self.ignoring_case("Suffix", "suffix")?;
+            return Ok(Test::EndsFolded(Folded::of(&text), text.strip_prefix('"').map(Folded::of)));
         }
         self.string("suffix").map(|text| Test::Ends(text.into_bytes().into()))
     }
 
     /// `{"equals-ignore-case": "x"}` under a prefix or suffix.
-    fn ignoring_case(&mut self, title: &str, name: &str) -> Result<Folded, Refusal> {
+    fn ignoring_case(&mut self, title: &str, name: &str) -> Result<String, Refusal> {
         self.cursor.take(b'{');
         let at = self.here();
         if self.cursor.take(b'}') {
@@ -133,12 +133,12 @@ impl Parser<'_> {
                 format!("{name} takes a string, or {{\"equals-ignore-case\": \"…\"}}"),
             );
         }
-        let folded = Folded::of(&self.string("equals-ignore-case")?);
+        let text = self.string("equals-ignore-case")?;
         let at = self.here();
         if self.more(b'}')? {
             return self.refuse(at, ONE_KEY);
         }
-        Ok(folded)
+        Ok(text)
     }
 
     fn wildcard(&self, at: usize, text: &str) -> Parsed {

@@ -50,3 +50,17 @@ fn recorded_verdicts() {
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
+
+/// As event-ruler 2.1.0 answers: what it compares has its quotes around it.
+#[test]
+fn a_prefix_may_reach_to_the_closing_quote() {
+    let of = |item: &str, value: &str| {
+        let pattern = Pattern::parse(&format!("{{\"x\":[{item}]}}")).expect("a good pattern");
+        pattern.matches(format!("{{\"x\":{value}}}").as_bytes())
+    };
+    assert!(of(r#"{"prefix":"x\""}"#, r#""x""#) && of(r#"{"suffix":"\"x"}"#, r#""x""#));
+    assert!(of(r#"{"suffix":"\""}"#, r#""""#) && !of(r#"{"prefix":"\""}"#, r#""x""#));
+    assert!(!of(r#"{"anything-but":{"prefix":"x\""}}"#, r#""x""#));
+    assert!(of(r#"{"prefix":{"equals-ignore-case":"X\""}}"#, r#""x""#));
+    assert!(of(r#"{"suffix":{"equals-ignore-case":"\"X"}}"#, r#""x""#));
+}

@@ -20,9 +20,11 @@ pub(super) enum Test {
     /// An address in a range. A string that is an address asks for that address, however it is spelled.
     Address(Range),
     Begins(Box<[u8]>),
-    BeginsFolded(Folded),
+    /// Also without its last quote, if it ends with one.
+    BeginsFolded(Folded, Option<Folded>),
     Ends(Box<[u8]>),
-    EndsFolded(Folded),
+    /// Also without its first quote, if it begins with one.
+    EndsFolded(Folded, Option<Folded>),
     Folded(Folded),
     Wildcard(Wildcard),
     /// Any value.
@@ -94,10 +96,22 @@ impl Value<'_> {
                 (None, true) => false,
                 (_, false) => self.number.is_none() && range.holds(self.text),
             },
-            Test::Begins(text) => string && self.text.starts_with(text),
-            Test::BeginsFolded(text) => string && text.begins(self.text).is_some(),
-            Test::Ends(text) => string && self.text.ends_with(text),
-            Test::EndsFolded(text) => string && text.ends(self.text),
+            // event-ruler compares with the quotes around: a text that ends (begins) with one may reach to the closing
+            // (opening) quote.
+            Test::Begins(text) => {
+                string && (self.text.starts_with(text) || text.strip_suffix(b"\"") == Some(self.text))
+            }
+            Test::BeginsFolded(text, whole) => {
+                string
+                    && (text.begins(self.text).is_some()
+                        || whole.as_ref().is_some_and(|text| text.is(self.text)))
+            }
+            Test::Ends(text) => {
+                string && (self.text.ends_with(text) || text.strip_prefix(b"\"") == Some(self.text))
+            }
+            Test::EndsFolded(text, whole) => {
+                string && (text.ends(self.text) || whole.as_ref().is_some_and(|text| text.is(self.text)))
+            }
             Test::Folded(text) => string && text.is(self.text),
             Test::Wildcard(wildcard) => string && wildcard.fits(self.text, self.bytes),
             Test::Exists => true,
