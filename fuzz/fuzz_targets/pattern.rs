@@ -1,5 +1,6 @@
 #![no_main]
 
+#[allow(dead_code, reason = "each target calls one")]
 #[path = "../targets.rs"]
 mod targets;
 
