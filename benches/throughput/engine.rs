@@ -63,7 +63,7 @@ pub fn bisect() -> usize {
     let mut arrivals = vec![Arrival::Gained(PARTITION)];
     arrivals.extend(pull(0, RECORDS).into_iter().map(|arrival| match arrival {
         // Ten thousand of a thousand bytes are more than an event.
-        Arrival::Record(record) => Arrival::Record(Record { json: Ok(Bytes::from_static(b"{}")), ..record }),
+        Arrival::Record(record) => Arrival::Record(Record { json: Ok("{}".into()), ..record }),
         other => other,
     }));
     log.step(Input::Arrived(arrivals), now, &mut out);
@@ -108,7 +108,7 @@ fn pull(first: usize, records: usize) -> Vec<Arrival> {
     let buffer = Bytes::from(vec![b'1'; RECORD * records]);
     let at = Timestamp::UNIX_EPOCH;
     let record = |n: usize| Record {
-        json: Ok(buffer.slice(n * RECORD..(n + 1) * RECORD)),
+        json: Ok(buffer.slice(n * RECORD..(n + 1) * RECORD).into()),
         place: place(first + n),
         at,
         trace: None,

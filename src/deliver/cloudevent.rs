@@ -215,7 +215,6 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use cloudevents::AttributesReader;
     use klr_contract::Partition;
 
@@ -236,7 +235,7 @@ mod tests {
     fn record(index: u32, epoch: u32, offset: i64) -> Record {
         let partition = Partition { index, epoch };
         let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
-        Record { json: Ok(Bytes::new()), place, at: Timestamp::from_second(offset).unwrap(), trace: None }
+        Record { json: Ok("".into()), place, at: Timestamp::from_second(offset).unwrap(), trace: None }
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub mod reply;
 pub mod sink;
 pub mod tumbling;
 
+mod body;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -12,11 +12,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
-use klr_contract::{Record, Shape};
+use klr_contract::{Pieces, Record, Shape};
 use reqwest::{Client, Response, Url, redirect};
 
 use super::{
-    AckMode, Invoker, Outcome, Window,
+    AckMode, Invoker, Outcome, Window, body,
     cloudevent::Headers,
     outcome::{LARGEST_REPLY, classify},
 };
@@ -98,7 +98,7 @@ impl Sink {
     }
 
     /// Sends one event and says how it went, within `timeout`, answer included.
-    pub async fn post(&self, mut headers: HeaderMap, body: Bytes, timeout: Duration) -> Outcome {
+    pub async fn post(&self, mut headers: HeaderMap, body: impl Into<Pieces>, timeout: Duration) -> Outcome {
         // The prefix a KLR container looks for, exactly (peers.md §1.2).
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(path) = &self.token {
@@ -107,6 +107,11 @@ impl Sink {
                 Err(error) => return Outcome::Unreachable(format!("no OIDC token for the sink: {error}")),
             };
         }
+        let body = match self.settings.http2 {
+            // The client repeats what a server refuses to look at, if it has it whole.
+            true => body.into().into_bytes().into(),
+            false => body::of(body.into()),
+        };
         let request =
             self.client.post(self.settings.uri.clone()).timeout(timeout).headers(headers).body(body);
         match request.send().await {
@@ -220,10 +225,12 @@ pub struct Delivery {
 #[async_trait]
 impl Invoker for Delivery {
     async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
-        let mut event = self.shape.event(batch);
-        if let Some((window, partition)) = window {
-            event = window.add_to(&event, partition, self.headers.source());
-        }
+        let event = match window {
+            Some((window, partition)) => {
+                window.add_to(&self.shape.event(batch), partition, self.headers.source()).into()
+            }
+            None => self.shape.pieces(batch),
+        };
         self.sink.post(self.headers.of(batch), event, timeout + self.queueing).await
     }
 }

@@ -79,7 +79,7 @@ mod tests {
 
     fn record(position: &'static str, at: &str) -> Record {
         Record {
-            json: Ok(Bytes::from_static(b"{}")),
+            json: Ok("{}".into()),
             place: Place::At {
                 partition: Partition { index: 0, epoch: 1 },
                 position: Position::Opaque(Bytes::from_static(position.as_bytes())),

@@ -21,6 +21,7 @@
 
 mod destination;
 mod error;
+mod fragment;
 mod log;
 mod queue;
 mod record;
@@ -35,6 +36,7 @@ pub mod memory;
 
 pub use destination::{BatchInfo, Destination, FailureRecord};
 pub use error::{Error, Kind};
+pub use fragment::{Fragment, Pieces};
 pub use log::{Arrival, Log};
 pub use queue::{Queue, Refused};
 pub use record::{Partition, Place, Position, Reason, Record};

@@ -1,16 +1,16 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::Trace;
+use crate::{Fragment, Trace};
 
 /// One record, already in the function's shape.
 ///
-/// The fragment is a slice of the one buffer its pull (of its partition) came in, so cloning a record copies nothing.
+/// Cloning a record copies nothing of it.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// The JSON fragment as it stands in the event, or why the record could not be shaped. A record without a fragment
     /// keeps its place and is discarded as a batch of one.
-    pub json: Result<Bytes, Reason>,
+    pub json: Result<Fragment, Reason>,
     /// How the source names it.
     pub place: Place,
     /// The source's own time for it (sent, appended, arrived): record age is counted from here.
@@ -22,7 +22,7 @@ pub struct Record {
 impl Record {
     /// Bytes of the fragment; none if it could not be shaped.
     pub fn len(&self) -> usize {
-        self.json.as_ref().map_or(0, Bytes::len)
+        self.json.as_ref().map_or(0, |fragment| fragment.len())
     }
 
     /// Whether there is no fragment to send.

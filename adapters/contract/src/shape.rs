@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::Record;
+use crate::{Pieces, Record};
 
 /// The pure half of an adapter: the whole of it is testable with a file.
 ///
@@ -23,6 +23,11 @@ pub trait Shape: Send + Sync {
     /// The Lambda event: fragments joined, in the order given (Kafka: per partition). Records without a fragment must not
     /// be in the batch.
     fn event(&self, batch: &[Record]) -> Bytes;
+
+    /// The same, in the pieces it lies in: a shape whose sources lay fragments side by side need not copy them.
+    fn pieces(&self, batch: &[Record]) -> Pieces {
+        self.event(batch).into()
+    }
 
     /// The records that one `itemIdentifier` of a partial batch response names: none if it is of the wrong type or names
     /// no record of this batch, several if the batch holds copies of one message.

@@ -56,7 +56,7 @@ pub fn records(config: &Config, reading: &Reading, natives: Vec<Native>) -> Vec<
     let starts = std::iter::once(0).chain(ends.iter().map(|(end, _)| *end));
     let spans = starts.zip(&ends);
     let record = |(native, (start, (end, key))): (Native, (usize, &(usize, u32)))| Record {
-        json: Ok(buffer.slice(start..*end)),
+        json: Ok(buffer.slice(start..*end).into()),
         at: native.dynamodb.approximate_creation_date_time.unwrap_or_else(jiff::Timestamp::now),
         place: Place::At {
             partition: reading.partition,

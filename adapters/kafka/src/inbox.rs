@@ -262,7 +262,6 @@ fn partition(arrival: &Arrival) -> Option<Partition> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use jiff::Timestamp;
     use klr_contract::{Position, Record};
 
@@ -274,7 +273,7 @@ mod tests {
     fn record(partition: Partition, bytes: usize) -> Arrival {
         let place = Place::At { partition, position: Position::Offset(0), key: 0 };
         Arrival::Record(Record {
-            json: Ok(Bytes::from(vec![b'x'; bytes])),
+            json: Ok(vec![b'x'; bytes].into()),
             place,
             at: Timestamp::UNIX_EPOCH,
             trace: None,

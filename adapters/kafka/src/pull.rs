@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use klr_contract::{Arrival, Partition, Place, Position, Reason, Record, Trace};
+use klr_contract::{Arrival, Fragment, Partition, Place, Position, Reason, Record, Trace};
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 
@@ -102,8 +102,11 @@ impl Pull {
         let start = buffer.len();
         let (json, trace) = match write(&self.topic, buffer) {
             Ok(trace) => {
-                self.bytes += buffer.len() - start;
-                (Ok(start..buffer.len()), trace)
+                let end = buffer.len();
+                self.bytes += end - start;
+                // What lies between two records in an event.
+                buffer.push(b',');
+                (Ok(start..end), trace)
             }
             Err(reason) => {
                 buffer.truncate(start);
@@ -133,7 +136,7 @@ impl Pull {
             Item::Record { buffer, json, offset, at, trace } => {
                 let (partition, bytes) = &sealed[buffer];
                 Arrival::Record(Record {
-                    json: json.map(|range| bytes.slice(range)),
+                    json: json.map(|range| Fragment::of(bytes, range)),
                     place: Place::At { partition: *partition, position: Position::Offset(offset), key: 0 },
                     at: at.unwrap_or(now),
                     trace,

@@ -3,7 +3,7 @@
 use base64_simd::STANDARD;
 use bytes::{BufMut, Bytes};
 use jiff::Timestamp;
-use klr_contract::{Partition, Place, Position, Record, Trace};
+use klr_contract::{Partition, Pieces, Place, Position, Record, Trace};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -76,30 +76,32 @@ impl klr_contract::Shape for Shape {
     }
 
     fn event(&self, batch: &[Record]) -> Bytes {
+        self.pieces(batch).into_bytes()
+    }
+
+    fn pieces(&self, batch: &[Record]) -> Pieces {
         let (lists, list_of_each) = lists(batch);
-        let size = self.head.len()
-            + TAIL.len()
-            + lists.iter().map(|list| name_len(list) + r#":[],"#.len()).sum::<usize>()
-            + batch.iter().map(|record| self.cost(record)).sum::<usize>();
-        let mut out = Vec::with_capacity(size);
-        out.put_slice(&self.head);
+        let mut out = Pieces::new();
+        out.text(|out| out.put_slice(&self.head));
         for (number, list) in lists.iter().enumerate() {
-            if number > 0 {
-                out.put_u8(b',');
-            }
-            name(list, &mut out);
-            out.put_slice(b":[");
+            out.text(|out| {
+                if number > 0 {
+                    out.put_u8(b',');
+                }
+                name(list, out);
+                out.put_slice(b":[");
+            });
             let mut first = true;
             for (record, _) in batch.iter().zip(&list_of_each).filter(|(_, of)| **of == number) {
                 if !std::mem::take(&mut first) {
-                    out.put_u8(b',');
+                    out.text(|out| out.put_u8(b','));
                 }
-                out.put_slice(fragment(record));
+                record.json.iter().for_each(|json| out.fragment(json));
             }
-            out.put_u8(b']');
+            out.text(|out| out.put_u8(b']'));
         }
-        out.put_slice(TAIL);
-        out.into()
+        out.text(|out| out.put_slice(TAIL));
+        out
     }
 
     fn locate(&self, identifier: &Value, batch: &[Record]) -> Vec<usize> {

@@ -52,7 +52,7 @@ pub fn records(config: &Config, reading: &Reading, natives: &[Native]) -> Vec<Re
     let spans: Vec<Spans> = natives.iter().map(|native| write(native, &constant, &mut buffer)).collect();
     let buffer = Bytes::from(buffer);
     let record = |(native, spans): (&Native, Spans)| Record {
-        json: Ok(buffer.slice(spans.fragment)),
+        json: Ok(buffer.slice(spans.fragment).into()),
         place: Place::At {
             partition: reading.partition,
             position: Position::Opaque(position(native, buffer.slice(spans.sequence_number))),

@@ -61,7 +61,7 @@ pub fn records(config: &Config, messages: Vec<Message>) -> Vec<Record> {
         .into_iter()
         .zip(ranges)
         .map(|(message, (start, end))| Record {
-            json: Ok(buffer.slice(start..end)),
+            json: Ok(buffer.slice(start..end).into()),
             at: message.sent(),
             trace: message.trace(),
             place: Place::Item { id: message.id.into(), receipt: message.receipt.into() },

@@ -22,7 +22,7 @@ fn exhausted(records: Vec<Record>) -> Failure {
 
 fn streamed(sequence_number: &str, at: &str, json: &str) -> Record {
     Record {
-        json: Ok(Bytes::copy_from_slice(json.as_bytes())),
+        json: Ok(json.to_owned().into()),
         place: Place::At {
             partition: Partition { index: 0, epoch: 1 },
             position: Position::Opaque(Bytes::copy_from_slice(sequence_number.as_bytes())),

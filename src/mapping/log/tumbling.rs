@@ -96,7 +96,7 @@ mod tests {
     fn record(second: i64) -> Record {
         let partition = Partition { index: 0, epoch: 0 };
         let place = Place::At { partition, position: Position::Offset(0), key: 0 };
-        Record { json: Ok(Bytes::new()), place, at: Timestamp::from_second(second).unwrap(), trace: None }
+        Record { json: Ok("".into()), place, at: Timestamp::from_second(second).unwrap(), trace: None }
     }
 
     #[tokio::test]

@@ -117,16 +117,17 @@ impl Deliver for Delivery {
 #[async_trait]
 impl Invoker for Delivery {
     async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
-        let Some(body) = batch.first().and_then(|record| record.json.as_ref().ok()) else {
+        let Some(body) = batch.first().and_then(|record| record.json.clone().ok()) else {
             return Outcome::Rejected;
         };
-        let events = klr_s3::read(&klr_s3::Config::default(), body, batch[0].at);
+        let body = body.into_bytes();
+        let events = klr_s3::read(&klr_s3::Config::default(), &body, batch[0].at);
         let first = events.into_iter().find_map(|read| match read {
             Notification::Event(event) => Some(*event),
             Notification::Skip(_) | Notification::Unreadable(_) => None,
         });
         match first {
-            Some(event) => self.post(&Event { body: body.clone(), ..event }, timeout).await,
+            Some(event) => self.post(&Event { body, ..event }, timeout).await,
             None => Outcome::Rejected,
         }
     }

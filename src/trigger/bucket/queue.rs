@@ -28,7 +28,7 @@ impl Shape for Whole {
     }
 
     fn event(&self, batch: &[Record]) -> Bytes {
-        batch.first().and_then(|record| record.json.clone().ok()).unwrap_or_default()
+        batch.first().and_then(|record| Some(record.json.clone().ok()?.into_bytes())).unwrap_or_default()
     }
 
     fn locate(&self, _: &Value, _: &[Record]) -> Vec<usize> {
@@ -53,7 +53,7 @@ impl Carried {
             let (json, trace) = (self.shape(&message), message.trace());
             let place = Place::Item { id: message.id.into(), receipt: message.receipt.into() };
             match json {
-                Some(json) => wanted.push(Record { json, place, at, trace }),
+                Some(json) => wanted.push(Record { json: json.map(Into::into), place, at, trace }),
                 None => unwanted.push(place),
             }
         }

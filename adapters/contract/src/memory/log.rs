@@ -264,7 +264,12 @@ impl Lane {
                 Some((json, at)) => {
                     *left -= 1;
                     let place = Place::At { partition, position, key: 0 };
-                    out.push(Arrival::Record(Record { json: Ok(json.clone()), place, at: *at, trace: None }));
+                    out.push(Arrival::Record(Record {
+                        json: Ok(json.clone().into()),
+                        place,
+                        at: *at,
+                        trace: None,
+                    }));
                 }
                 None => out.push(Arrival::Passed(partition, position)),
             }

@@ -194,7 +194,7 @@ impl Item {
     fn record(&self) -> Record {
         let json = serde_json::json!({ "messageId": self.id, "body": self.body });
         Record {
-            json: Ok(Bytes::from(json.to_string())),
+            json: Ok(json.to_string().into()),
             place: Place::Item {
                 id: Bytes::from(self.id.clone()),
                 receipt: Bytes::from(self.receipt.clone()),

@@ -7,7 +7,6 @@ pub(in crate::mapping) mod world;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use klr_contract::{Arrival, Partition, Place, Position, Record};
 
@@ -57,7 +56,7 @@ fn a_partition_that_is_done_does_not_wait_for_anothers_retry() {
     let record = |partition, offset| {
         let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
         let at = Timestamp::from_second(1_000_000).unwrap();
-        Arrival::Record(Record { json: Ok(Bytes::from_static(b"1")), place, at, trace: None })
+        Arrival::Record(Record { json: Ok("1".into()), place, at, trace: None })
     };
     let mut out = Vec::new();
     let mut arrivals: Vec<_> = partitions.map(Arrival::Gained).into();
@@ -88,7 +87,7 @@ fn bisect_finds_a_poison_record_in_few_invocations() {
     let mut arrivals = vec![Arrival::Gained(partition)];
     arrivals.extend((0..10_000).map(|offset| {
         let place = Place::At { partition, position: Position::Offset(offset), key: 0 };
-        Arrival::Record(Record { json: Ok(Bytes::from_static(b"1")), place, at: now.wall, trace: None })
+        Arrival::Record(Record { json: Ok("1".into()), place, at: now.wall, trace: None })
     }));
     let mut out = Vec::new();
     log.step(Input::Arrived(arrivals), now, &mut out);

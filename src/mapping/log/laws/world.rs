@@ -283,7 +283,7 @@ impl World {
                 let size = 1 + self.dice.roll(25) as usize;
                 self.largest = self.largest.max(size);
                 arrivals.push(Arrival::Record(Record {
-                    json: Ok(Bytes::from("1".repeat(size))),
+                    json: Ok("1".repeat(size).into()),
                     place: Place::At { partition, position, key: key(broker.next) },
                     at: born(broker.next),
                     trace: None,
