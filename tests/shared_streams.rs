@@ -145,6 +145,13 @@ fn words(members: &[&Member]) -> String {
     members.iter().map(|member| member.bridge.stderr()).collect::<Vec<_>>().join("\n=== the other:\n")
 }
 
+/// Every record that was put comes to one of them, or to both.
+fn assert_all_seen(put: &HashSet<String>, members: &[&Member]) {
+    let seen = || members.iter().flat_map(|member| member.records()).collect::<HashSet<_>>();
+    let all = eventually(PATIENCE, || seen() == *put);
+    assert!(all, "{} of {}\n{}", seen().len(), put.len(), words(members));
+}
+
 #[test]
 fn shards_are_shared_taken_over_and_handed_back() {
     let (Some(server), Some(tables)) = (KinesisMock::shared(), DynamoDbLocal::shared()) else { return };
@@ -162,14 +169,7 @@ fn shards_are_shared_taken_over_and_handed_back() {
         first.bridge.start_again();
         assert!(eventually(PATIENCE, || share_evenly(&[&first, &second])), "{}", words(&[&first, &second]));
     });
-    let all = || first.records().union(&second.records()).cloned().collect::<HashSet<_>>();
-    assert!(
-        eventually(PATIENCE, || all() == put),
-        "{} of {}\n{}",
-        all().len(),
-        put.len(),
-        words(&[&first, &second])
-    );
+    assert_all_seen(&put, &[&first, &second]);
     // Who leaves in order lets go at once: nobody waits for its heartbeat to run out.
     first.bridge.sigterm();
     assert_eq!(first.bridge.wait_exit(PATIENCE), Some(0), "{}", first.bridge.stderr());
@@ -194,12 +194,5 @@ fn who_was_taken_for_dead_moves_nothing_any_more() {
         assert_eq!(owners.values().collect::<BTreeSet<_>>().len(), 1, "all of one member: {owners:?}");
         assert!(eventually(PATIENCE, || share_evenly(&[&first, &second])), "{}", words(&[&first, &second]));
     });
-    let all = || first.records().union(&second.records()).cloned().collect::<HashSet<_>>();
-    assert!(
-        eventually(PATIENCE, || all() == put),
-        "{} of {}\n{}",
-        all().len(),
-        put.len(),
-        words(&[&first, &second])
-    );
+    assert_all_seen(&put, &[&first, &second]);
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use common::{BOOTSTRAP, code, event_to, eventually, exists, header, json, python};
+use common::{BOOTSTRAP, code, event_to, eventually, exists, free, header, json, python};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -80,11 +80,6 @@ async fn open(address: &str) -> bool {
     TcpStream::connect(address)
         .await
         .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
-}
-
-/// An address nobody listens on just now.
-fn free() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> Output {

@@ -3,12 +3,9 @@
 
 mod common;
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
+use std::process::{Child, Command, Stdio};
 
-use common::{BOOTSTRAP, code, event_to, eventually, exists, json};
+use common::{BOOTSTRAP, code, event_to, eventually, exists, free, json};
 use serde_json::Value;
 
 /// A running `klr-host`.
@@ -23,10 +20,6 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 impl Running {

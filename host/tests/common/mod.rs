@@ -37,6 +37,13 @@ pub fn provided(code: &TempDir) -> Settings {
     }
 }
 
+/// An address nobody listens on, nor will: the kernel gives none of these ports to who asks for any, as every Runtime API
+/// endpoint does.
+pub fn free() -> String {
+    let [port] = klr_test_support::servers::free_ports();
+    format!("127.0.0.1:{port}")
+}
+
 /// A host on a free port.
 pub async fn start(settings: Settings) -> Host {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,7 +8,7 @@ mod sqs;
 mod streams;
 
 pub use kafka::{Kafka, Options};
-pub(crate) use process::free_ports;
+pub use process::free_ports;
 pub use registry::Apicurio;
 pub use sqs::{ElasticMq, Moto};
 pub use streams::{DynamoDbLocal, KinesisMock, LocalStack};

@@ -72,7 +72,7 @@ impl Drop for Process {
 
 /// Ports nobody listens on. Below the range the kernel takes outgoing ports from, so that a server that is stopped
 /// finds its own free when it starts again.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+pub fn free_ports<const N: usize>() -> [u16; N] {
     const FIRST: u32 = 10_000;
     const COUNT: u32 = 22_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
