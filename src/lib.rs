@@ -7,6 +7,7 @@
 //! | `deliver` | a batch as a CloudEvent, and what the answer means |
 //! | [`pattern`] | event patterns: filter criteria, rules, filter policies |
 //! | `trigger` | push triggers: bucket notifications |
+//! | `queue` | asynchronous invocation: the durable queue, its retries and destinations |
 //! | `state` | positions, for sources that cannot keep them: a file, a DynamoDB table |
 //! | `cli` | the verbs of `klr`; the only place that wires |
 //! | `web` | health, readiness, metrics |
@@ -26,6 +27,8 @@ pub mod mapping;
 #[cfg(feature = "bridge")]
 pub mod metrics;
 pub mod pattern;
+#[cfg(feature = "queue")]
+pub mod queue;
 #[cfg(any(feature = "state", feature = "table"))]
 pub mod state;
 #[cfg(feature = "bridge")]
