@@ -9,6 +9,8 @@
 //! | `trigger` | push triggers: bucket notifications |
 //! | `queue` | asynchronous invocation: the durable queue, its retries and destinations |
 //! | `state` | positions, for sources that cannot keep them: a file, a DynamoDB table |
+//! | `lambda_api` | Lambda's control-plane REST API: functions, layers, mappings as resources |
+//! | `fleet` | functions from code, under the host |
 //! | `cli` | the verbs of `klr`; the only place that wires |
 //! | `web` | health, readiness, metrics |
 //!
@@ -22,6 +24,10 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "bridge")]
 pub mod deliver;
+#[cfg(feature = "lambda-api")]
+pub mod fleet;
+#[cfg(feature = "lambda-api")]
+pub mod lambda_api;
 #[cfg(feature = "bridge")]
 pub mod mapping;
 #[cfg(feature = "bridge")]

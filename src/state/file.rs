@@ -16,6 +16,8 @@ use redb::Database;
 use tokio::{sync::Mutex, task::spawn_blocking};
 use uuid::Uuid;
 
+#[cfg(feature = "lambda-api")]
+pub(crate) use self::disk::own;
 use self::rows::Trouble;
 use super::Error;
 

@@ -21,6 +21,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "lambda-api")]
+pub(crate) use file::own;
 #[cfg(feature = "state")]
 pub use file::{File, open};
 #[cfg(feature = "table")]

@@ -40,7 +40,7 @@ pub(super) fn database(path: &Path) -> Result<Database, Error> {
 }
 
 /// The file, made if missing, locked and durably in its directory.
-fn own(path: &Path) -> Result<File, Error> {
+pub(crate) fn own(path: &Path) -> Result<File, Error> {
     let directory = path.parent().expect("the file is in a directory");
     let failed = |error: io::Error| Error::disk(path, &error);
     let made = directory.ancestors().take_while(|part| !part.exists()).count();

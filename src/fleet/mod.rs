@@ -1,0 +1,1 @@
+//! Functions from code, each version under a host of its own.

@@ -1,0 +1,109 @@
+//! What is asked: bodies, query strings, and the front door's constraints.
+
+mod constraints;
+mod fields;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{header, request::Parts},
+};
+use serde_json::Value;
+
+pub(super) use self::{
+    constraints::{Constraints, Pattern},
+    fields::Fields,
+};
+use super::error::{Code, Error};
+
+/// The largest request AWS reads: fifty megabytes of zip in base64, and something around it.
+pub(super) const LARGEST: usize = 70_167_211;
+
+/// A JSON body, an object. An empty one stands for `{}`.
+#[derive(Debug, Default)]
+pub(super) struct Body(serde_json::Map<String, Value>);
+
+impl Body {
+    /// Reads it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(members)) => Ok(Self(members)),
+            Ok(_) => Err(fields::serialization("Unexpected value at the start of the body")),
+            Err(error) => Err(fields::serialization(format!("Could not parse the body: {error}"))),
+        }
+    }
+
+    /// Its members.
+    pub(super) fn fields(&self) -> Fields<'_> {
+        Fields::of(&self.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let operation = operation(&request);
+        let length = request.headers().get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if length.is_some_and(|length| length > LARGEST) {
+            return Err(too_large(operation));
+        }
+        // Refused there: it grew past the limit without having said so.
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| too_large(operation))?;
+        Self::parse(&bytes)
+    }
+}
+
+fn operation(request: &Request) -> &'static str {
+    match request.uri().path() {
+        path if path.ends_with("/functions") => "CreateFunction",
+        path if path.ends_with("/code") => "UpdateFunctionCode",
+        path if path.contains("/layers/") => "PublishLayerVersion",
+        _ => "requested",
+    }
+}
+
+fn too_large(operation: &str) -> Error {
+    Error::new(
+        Code::RequestEntityTooLarge,
+        format!("Request must be smaller than {LARGEST} bytes for the {operation} operation"),
+    )
+}
+
+/// The query string.
+#[derive(Debug, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Takes it apart.
+    pub(super) fn parse(text: &str) -> Self {
+        Self(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
+    }
+
+    /// The first value of a name; an empty one is none.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next().filter(|value| !value.is_empty())
+    }
+
+    /// All values of a name, as `tagKeys` has several.
+    pub(super) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether the name is there at all.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Ok(Self::parse(parts.uri.query().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,221 @@
+//! What is kept of a function.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::super::name::Identity;
+
+/// What all versions of a function share. Its configuration is that of its version 0, `$LATEST`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    /// Bare.
+    pub name: String,
+    /// The number the next published version gets; numbers are never used again.
+    pub next_version: u64,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One version: `$LATEST`, or a published one, which never changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// The function's name.
+    pub function: String,
+    /// 0: `$LATEST`.
+    pub number: u64,
+    /// Anew on each change.
+    pub revision_id: String,
+    /// When it was changed last.
+    pub last_modified: Timestamp,
+    /// Until then it is `Pending`.
+    pub active_from: Timestamp,
+    /// Until then its last update is `InProgress`.
+    pub updated_from: Timestamp,
+    /// Changes with code or configuration, not with a publication: equal means that nothing is to be published.
+    pub content: String,
+    /// What runs.
+    pub code: Code,
+    /// How it runs.
+    pub config: Config,
+}
+
+impl Version {
+    /// `$LATEST`, or the number.
+    pub fn qualifier(&self) -> String {
+        if self.number == 0 { "$LATEST".to_owned() } else { self.number.to_string() }
+    }
+
+    /// Being created.
+    pub fn is_pending(&self, now: Timestamp) -> bool {
+        now < self.active_from
+    }
+
+    /// Being updated.
+    pub fn is_updating(&self, now: Timestamp) -> bool {
+        now < self.updated_from
+    }
+
+    /// Its own ARN, with the version.
+    pub fn arn(&self, identity: &Identity) -> String {
+        identity.function(&self.function, Some(&self.qualifier()))
+    }
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Code {
+    /// A zip in the [code store](super::super::code).
+    Zip(Archive),
+    /// A container image, by reference.
+    Image {
+        /// As it was given.
+        uri: String,
+        /// What stands for its digest.
+        sha256: String,
+    },
+}
+
+/// A zip that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archive {
+    /// Base64, as AWS shows it.
+    pub sha256: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// How a version runs. Names are those of AWS's FunctionConfiguration; what was not given is `None` or AWS's default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// `None` for images.
+    pub runtime: Option<String>,
+    /// `None` for images.
+    pub handler: Option<String>,
+    /// Recorded, not assumed.
+    pub role: String,
+    /// May be empty.
+    pub description: String,
+    /// Seconds.
+    pub timeout: u32,
+    /// Megabytes.
+    pub memory_size: u32,
+    /// `None`: was never given; `{}` is shown.
+    pub environment: Option<BTreeMap<String, String>>,
+    /// In order.
+    pub layers: Vec<LayerUse>,
+    /// An SQS queue or SNS topic for asynchronous invocations that failed.
+    pub dead_letter: Option<String>,
+    /// Recorded.
+    pub vpc: Option<Vpc>,
+    /// Recorded.
+    pub kms_key: Option<String>,
+    /// `PassThrough`, `Active`.
+    pub tracing: String,
+    /// Recorded.
+    pub file_systems: Vec<FileSystem>,
+    /// `Zip`, `Image`.
+    pub package_type: String,
+    /// For images.
+    pub image_config: Option<ImageConfig>,
+    /// One: `x86_64`, `arm64`.
+    pub architectures: Vec<String>,
+    /// Megabytes of `/tmp`.
+    pub ephemeral_storage: u32,
+    /// `None`, `PublishedVersions`.
+    pub snap_start: String,
+    /// Where logs go, and how they look.
+    pub logging: Logging,
+}
+
+/// A layer version in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerUse {
+    /// The layer version's.
+    pub arn: String,
+    /// Its zip; the function goes on when the layer version is deleted.
+    pub code: Archive,
+}
+
+/// What was given; networks are the machine's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vpc {
+    /// `subnet-…`
+    pub subnets: Vec<String>,
+    /// `sg-…`
+    pub security_groups: Vec<String>,
+    /// IPv6 out of dual-stack subnets.
+    pub ipv6: bool,
+}
+
+/// A mount, recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystem {
+    /// Of an access point.
+    pub arn: String,
+    /// `/mnt/…`
+    pub path: String,
+}
+
+/// What an image's own settings are overridden with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageConfig {
+    /// `ENTRYPOINT`
+    pub entry_point: Option<Vec<String>>,
+    /// `CMD`
+    pub command: Option<Vec<String>>,
+    /// `WORKDIR`
+    pub working_directory: Option<String>,
+}
+
+/// Where logs go, and how they look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// `Text`, `JSON`.
+    pub format: String,
+    /// With JSON alone.
+    pub application_level: Option<String>,
+    /// With JSON alone.
+    pub system_level: Option<String>,
+    /// `/aws/lambda/NAME` unless given.
+    pub group: String,
+}
+
+/// A name for a version, or for two with weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Alias {
+    /// The function's name.
+    pub function: String,
+    /// Its own.
+    pub name: String,
+    /// `$LATEST` or a number.
+    pub version: String,
+    /// May be empty.
+    pub description: String,
+    /// Anew on each change.
+    pub revision_id: String,
+    /// The other version, and the share of invocations it gets.
+    pub routing: Option<Routing>,
+}
+
+/// A second version behind an alias.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Routing {
+    /// A number.
+    pub version: String,
+    /// Between 0 and 1.
+    pub weight: f64,
+}
+
+/// A version's key on its shelf; keys of one function follow one another by number.
+pub fn version_key(function: &str, number: u64) -> String {
+    format!("{function}:{number:010}")
+}
+
+/// An alias's key on its shelf.
+pub fn alias_key(function: &str, alias: &str) -> String {
+    format!("{function}:{alias}")
+}

@@ -1,0 +1,172 @@
+//! Lambda's control-plane REST API: what the AWS CLI, boto3, Terraform, SAM and CDK speak. No wiring, no CLI.
+//!
+//! Each area has its `routes()`; a handler reads the request, decides by pure functions that are handed `now`, and changes
+//! what is on the [shelves](shelf). An answer is sent after the change it tells of is durable. Roles and policies are
+//! recorded, not enforced.
+
+// While the areas are being written; goes with the last of them.
+#![allow(dead_code, unused_imports)]
+
+mod answer;
+mod body;
+pub mod error;
+pub mod function;
+pub mod name;
+mod page;
+pub mod shelf;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::{Router, extract::DefaultBodyLimit, http::Request, middleware};
+use jiff::Timestamp;
+
+pub use self::{
+    error::{Code, Error},
+    name::Identity,
+};
+use self::{
+    function::{Alias, Function, Version},
+    shelf::{Change, Shelf, Store},
+};
+
+/// What the API is told at its start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Whose functions these are.
+    pub identity: Identity,
+    /// Where resources and code are kept.
+    pub directory: PathBuf,
+    /// How long a function is `Pending`, an update `InProgress`: tools expect to see it, nobody wants to wait for it.
+    pub settle: Duration,
+}
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct Api {
+    /// What it was told.
+    pub settings: Settings,
+    store: Store,
+    /// By name.
+    functions: Shelf<Function>,
+    /// By [`function::version_key`]; `$LATEST` is number 0.
+    versions: Shelf<Version>,
+    /// By [`function::alias_key`].
+    aliases: Shelf<Alias>,
+}
+
+impl Api {
+    /// Opens what is kept in the directory.
+    pub async fn open(settings: Settings) -> Result<Arc<Self>, shelf::Error> {
+        let store = Store::open(&settings.directory).await?;
+        Ok(Arc::new(Self {
+            functions: store.shelf("functions").await?,
+            versions: store.shelf("versions").await?,
+            aliases: store.shelf("aliases").await?,
+            store,
+            settings,
+        }))
+    }
+
+    /// Whose functions these are.
+    pub fn identity(&self) -> &Identity {
+        &self.settings.identity
+    }
+
+    /// Begins a change; nobody else changes anything until it is committed or dropped. What it depends on is to be looked
+    /// at after this returns.
+    async fn change(&self) -> Change {
+        self.store.change().await
+    }
+
+    /// The moment a request is answered at; everything that decides is handed it.
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Everything under one address.
+pub fn router(api: Arc<Api>) -> Router {
+    let areas = Router::new()
+        .merge(function::routes())
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(DefaultBodyLimit::max(body::LARGEST))
+        .with_state(api);
+    // Routed once more from the outside: what changes the path has to come before routing.
+    Router::new()
+        .fallback_service(areas)
+        .layer(middleware::map_request(trim))
+        .layer(middleware::from_fn(answer::finish))
+}
+
+/// AWS's older paths end in a slash, and some SDKs still send them.
+async fn trim<B>(mut request: Request<B>) -> Request<B> {
+    let uri = request.uri();
+    let path = uri.path();
+    if path.len() > 1 && path.ends_with('/') {
+        let path = path.trim_end_matches('/');
+        let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+        // A path without its last character is a path.
+        if let Ok(uri) = target.parse() {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// No operation has this path; AWS's front door says it so.
+async fn unknown() -> Error {
+    Error::new(Code::AccessDenied, "Unable to determine service/operation name to be authorized")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, to_bytes},
+        http::StatusCode,
+    };
+    use serde_json::{Value, json};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// An API in a directory of its own.
+    pub(super) async fn api() -> (Arc<Api>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = Identity { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
+        let settings =
+            Settings { identity, directory: directory.path().to_owned(), settle: Duration::from_millis(200) };
+        (Api::open(settings).await.unwrap(), directory)
+    }
+
+    /// Sends a request; `Value::Null` stands for no body.
+    pub(super) async fn send(api: &Arc<Api>, method: &str, uri: &str, body: Value) -> (StatusCode, Value) {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(uri).body(body).unwrap();
+        let response = router(Arc::clone(api)).oneshot(request).await.unwrap();
+        assert!(response.headers().contains_key("x-amzn-requestid"), "{response:?}");
+        let status = response.status();
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    #[tokio::test]
+    async fn a_trailing_slash_makes_no_difference() {
+        let (api, _directory) = api().await;
+        for path in ["/2015-03-31/functions", "/2015-03-31/functions/", "/2015-03-31/functions/?MaxItems=5"] {
+            let (status, answer) = send(&api, "GET", path, Value::Null).await;
+            assert_eq!((status, answer), (StatusCode::OK, json!({ "Functions": [], "NextMarker": null })));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_is_no_operation() {
+        let (api, _directory) = api().await;
+        for (method, path) in [("GET", "/"), ("GET", "/2015-03-31/nothing"), ("PUT", "/2015-03-31/functions")]
+        {
+            let (status, answer) = send(&api, method, path, Value::Null).await;
+            assert_eq!(status, StatusCode::FORBIDDEN);
+            assert_eq!(answer["Message"], "Unable to determine service/operation name to be authorized");
+        }
+    }
+}
