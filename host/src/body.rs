@@ -13,11 +13,11 @@ use tokio::sync::mpsc;
 /// part for the whole.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the function failed while it streamed its reply")]
-pub(crate) struct Cut;
+pub struct Cut;
 
-/// The body of an answer.
+/// The body of an answer: whole, or in parts as the function makes them.
 #[derive(Debug)]
-pub(crate) enum Body {
+pub enum Body {
     /// Head and body leave in one write.
     Whole(Bytes),
     /// It ends with the channel.

@@ -41,6 +41,16 @@ pub enum Error {
         /// How to come by it.
         install: String,
     },
+    /// The runtime is here in another version, and that is not good enough.
+    #[error(
+        "runtime {runtime:?} is not on this machine: found {found}; install it, or allow another version of it"
+    )]
+    OtherVersion {
+        /// The runtime, as it was asked for.
+        runtime: String,
+        /// What there is.
+        found: String,
+    },
     /// The script a managed runtime is to be started through.
     #[error("AWS_LAMBDA_EXEC_WRAPPER: expected an executable script, and there is no file {path}")]
     NoWrapper {

@@ -17,8 +17,6 @@ use crate::{
     sandbox::{End, Plan, Sandbox},
 };
 
-/// Invocations that may wait for each that runs.
-const WAITING: usize = 10;
 /// Between two starts that fail: at first, and at most. An invocation does not wait for it.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -29,6 +27,8 @@ pub(crate) struct Function {
     pub(crate) metrics: Arc<Metrics>,
     /// Its ARN, without a qualifier.
     pub(crate) arn: HeaderValue,
+    /// The version it is.
+    pub(crate) version: HeaderValue,
     pool: Arc<Pool>,
     /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
     places: Arc<Semaphore>,
@@ -45,10 +45,11 @@ pub(crate) struct Saturated;
 impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
         let metrics = Arc::<Metrics>::default();
-        let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + WAITING);
+        let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + settings.waiting);
         Self {
             arn,
-            pool: Arc::new(Pool::new(settings.concurrency, Arc::clone(&metrics))),
+            version: HeaderValue::from_str(&settings.version).expect("the settings were checked"),
+            pool: Arc::new(Pool::new(settings.concurrency, settings.ahead, Arc::clone(&metrics))),
             settings,
             plan: Arc::new(plan),
             metrics,
@@ -164,10 +165,11 @@ impl Function {
         }
     }
 
-    /// Invokes, waiting for its turn no longer than the function's timeout. Dropped while it waits, it does not start;
+    /// Invokes, waiting for its turn no longer than it may. Dropped while it waits, it does not start;
     /// once started it is finished, as on Lambda.
     pub(crate) async fn invoke(&self, place: Place, invocation: Invocation) -> Result<Done, Saturated> {
         let id = invocation.id.clone();
+        let patience = self.settings.patience.unwrap_or(self.settings.timeout);
         let (tell, mut told) = oneshot::channel();
         let flight = Flight::new(invocation, place, Some(tell), Arc::clone(&self.metrics));
         if let Some(ticket) = self.pool.submit(flight) {
@@ -175,7 +177,7 @@ impl Function {
             tokio::select! {
                 biased;
                 done = &mut told => return Ok(done.unwrap_or_else(|_| ended(&id))),
-                () = tokio::time::sleep(self.settings.timeout) => {}
+                () = tokio::time::sleep(patience) => {}
             }
             if waiting.withdraw() {
                 return Err(self.throttle());

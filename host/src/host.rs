@@ -95,23 +95,32 @@ impl Host {
     pub async fn stop(self, within: Duration) {
         self.stop.cancel();
         self.connections.close();
-        let finished = async {
-            self.connections.wait().await;
-            self.function.idle().await;
-        };
-        if tokio::time::timeout(within, finished).await.is_err() {
-            tracing::warn!(?within, "invocations were still running and are cut off");
-            self.function.close();
-            self.function.plan.kill.cancel();
-            let _ = tokio::time::timeout(LAST, self.connections.wait()).await;
-        }
-        let ended = self.function.terminate();
-        if tokio::time::timeout(ENDING + LAST, ended).await.is_err() {
-            tracing::error!("the function's process could not be ended");
-        }
-        // Bounded: nobody may be reading what we write.
-        let _ = tokio::time::timeout(LAST, self.function.plan.logs.flush()).await;
+        finish(&self.function, self.connections.wait(), within).await;
     }
+}
+
+/// Waits until the callers are gone and nothing runs, for at most `within`; then ends the processes.
+pub(crate) async fn finish(function: &Function, callers: impl Future<Output = ()>, within: Duration) {
+    let mut callers = std::pin::pin!(callers);
+    let mut gone = false;
+    let finished = async {
+        callers.as_mut().await;
+        gone = true;
+        function.idle().await;
+    };
+    if tokio::time::timeout(within, finished).await.is_err() {
+        tracing::warn!(?within, "invocations were still running and are cut off");
+        function.close();
+        function.plan.kill.cancel();
+        if !gone {
+            let _ = tokio::time::timeout(LAST, callers).await;
+        }
+    }
+    if tokio::time::timeout(ENDING + LAST, function.terminate()).await.is_err() {
+        tracing::error!("the function's process could not be ended");
+    }
+    // Bounded: nobody may be reading what we write.
+    let _ = tokio::time::timeout(LAST, function.plan.logs.flush()).await;
 }
 
 /// The invocation port: bound, and open to callers or not yet.
@@ -135,7 +144,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
     let variables = Variables::new(&settings, &launch, std::env::vars_os());
     let plan = Plan {
         facts: Arc::new(Facts::new(&settings, &launch, &variables)),
-        logs: Writer::new(&settings.logs, |name| variables.get(name)),
+        logs: Writer::new(&settings.logs, settings.system_log_level.as_deref(), |name| variables.get(name)),
         extensions: extension::find(&launch.layers),
         launch,
         variables,
@@ -155,7 +164,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
 }
 
 /// Starts the first process, and waits for it unless told otherwise.
-async fn start_first(function: &Arc<Function>) {
+pub(crate) async fn start_first(function: &Arc<Function>) {
     function.open();
     if !function.settings.lazy {
         function.settled().await;

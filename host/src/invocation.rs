@@ -18,8 +18,6 @@ pub(crate) const LARGEST_ASYNC_EVENT: usize = 1_048_576;
 pub(crate) const LARGEST_REPLY: usize = 6_291_556;
 /// The largest streamed reply.
 pub(crate) const LARGEST_STREAM: usize = 200 * 1024 * 1024;
-/// The one version there is.
-pub(crate) const VERSION: &str = "$LATEST";
 
 /// One event on its way to the function.
 #[derive(Debug, Clone)]

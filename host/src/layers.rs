@@ -30,6 +30,19 @@ impl Layers {
         Ok(Self(folders))
     }
 
+    /// The one layer there is.
+    pub(crate) fn only(&self) -> Option<&Path> {
+        match self.0.as_slice() {
+            [layer, _] => Some(layer),
+            _ => None,
+        }
+    }
+
+    /// Leaves out the machine's own `/opt`.
+    pub(crate) fn without_opt(&mut self) {
+        self.0.pop();
+    }
+
     /// Where `below` is in each of them, present or not.
     pub(crate) fn each<'a>(&'a self, below: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
         self.0.iter().map(move |folder| folder.join(below))

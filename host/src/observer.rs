@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     ending::{Ended, Ending},
     extension::{self, Registry},
-    invocation::{Invocation, VERSION},
+    invocation::Invocation,
     launch::Launch,
     logs::{Stream, Writer},
     memory::Memory,
@@ -53,7 +53,7 @@ impl Facts {
             runtime,
             function: extension::api::Function {
                 function_name: settings.name.clone(),
-                function_version: VERSION.to_owned(),
+                function_version: settings.version.clone(),
                 handler: launch.handler.clone().unwrap_or_default(),
                 account_id: account.map(str::to_owned),
             },
@@ -126,7 +126,7 @@ impl Observer {
         let facts = &self.facts;
         let instance = Instance {
             function_name: &facts.function.function_name,
-            function_version: VERSION,
+            function_version: &facts.function.function_version,
             instance_id: &self.name,
             instance_max_memory: u64::from(facts.memory_mb) * 1024 * 1024,
         };
@@ -178,7 +178,7 @@ impl Observer {
         }
         self.log.platform(&Event::Start(Start {
             request_id: &invocation.id,
-            version: VERSION,
+            version: &self.facts.function.function_version,
             function_arn: text(Some(&invocation.arn)).unwrap_or_default(),
             tenant_id: text(invocation.tenant.as_ref()),
             tracing: text(Some(&invocation.trace)).and_then(Tracing::of),

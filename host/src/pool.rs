@@ -23,8 +23,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(concurrency: usize, metrics: Arc<Metrics>) -> Self {
-        let line = Mutex::new(Line::new(concurrency));
+    pub(crate) fn new(concurrency: usize, ahead: bool, metrics: Arc<Metrics>) -> Self {
+        let line = Mutex::new(Line { ahead, ..Line::new(concurrency) });
         Self { line, short: Notify::new(), demand: Notify::new(), metrics }
     }
 
@@ -181,6 +181,8 @@ struct Line<S, W> {
     waiting: VecDeque<(u64, W)>,
     next: u64,
     most: usize,
+    /// Whether one is started ahead of the next who comes.
+    ahead: bool,
     /// Environments there are: `starting`, `failed` (between two attempts), the others work.
     all: usize,
     starting: usize,
@@ -190,7 +192,7 @@ struct Line<S, W> {
 impl<S, W> Line<S, W> {
     fn new(most: usize) -> Self {
         let (free, waiting) = (Vec::new(), VecDeque::new());
-        Self { free, waiting, next: FIRST + 1, most, all: 0, starting: 0, failed: 0 }
+        Self { free, waiting, next: FIRST + 1, most, ahead: true, all: 0, starting: 0, failed: 0 }
     }
 
     fn ticket(&mut self) -> u64 {
@@ -230,13 +232,13 @@ impl<S, W> Line<S, W> {
         self.all - self.starting - self.failed
     }
 
-    /// How many more to start: one for each who waits, and one ahead of the next who comes. Where starts fail, those that
+    /// How many more to start: one for each who waits, and one ahead of the next who comes, where that is wanted. Where starts fail, those that
     /// failed try again by themselves and no more are added.
     fn shortfall(&self) -> usize {
         if self.failed > 0 && self.working() == 0 {
             return 0;
         }
-        let ahead = usize::from(self.free.is_empty());
+        let ahead = usize::from(self.free.is_empty() && (self.ahead || self.all == 0));
         let wanted = (self.waiting.len() + ahead).saturating_sub(self.starting + self.failed);
         let room = (self.most - self.all).min(STARTING.saturating_sub(self.starting));
         wanted.min(room)

@@ -26,6 +26,7 @@ use crate::{
     Source, cgroup, children,
     exit::Exit,
     logs::{Stream, read},
+    mount::Mounts,
 };
 
 /// How long what the process last wrote may take to be passed on.
@@ -39,6 +40,8 @@ pub(crate) struct Program<'a> {
     pub(crate) path: &'a OsStr,
     pub(crate) arguments: &'a [OsString],
     pub(crate) directory: &'a Path,
+    /// What it sees of the file system, if not all as it is.
+    pub(crate) mounts: Option<&'a Mounts>,
     /// Whose output it writes.
     pub(crate) source: Source,
     /// Whether it is given a descriptor for whole records.
@@ -47,6 +50,17 @@ pub(crate) struct Program<'a> {
     pub(crate) mark: &'a str,
     /// A limit to enforce where that can be done.
     pub(crate) memory_mb: Option<u32>,
+}
+
+impl Program<'_> {
+    fn command(&self) -> Command {
+        if let Some(mounts) = self.mounts {
+            return mounts.command(self.path, self.arguments, self.directory);
+        }
+        let mut command = Command::new(self.path);
+        command.args(self.arguments).current_dir(self.directory);
+        command
+    }
 }
 
 /// A running process. Dropping it kills its whole group; a task of its own reaps it, so no zombie stays either.
@@ -67,10 +81,8 @@ impl Process {
         log: &Stream,
         kill: &CancellationToken,
     ) -> io::Result<Self> {
-        let mut command = Command::new(program.path);
+        let mut command = program.command();
         command
-            .args(program.arguments)
-            .current_dir(program.directory)
             .env_clear()
             .envs(variables)
             .stdin(Stdio::null())

@@ -158,7 +158,8 @@ impl Sandbox {
             Some(deadline) => (Phase::Invoke, deadline.saturating_duration_since(begin)),
             None => (Phase::Init, plan.init_limit()),
         };
-        let observer = Observer::new(Arc::clone(&plan.facts), Variables::log_stream(), plan.logs.clone());
+        let stream = Variables::log_stream(&plan.facts.function.function_version);
+        let observer = Observer::new(Arc::clone(&plan.facts), stream, plan.logs.clone());
         let observer = Arc::new(observer);
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
@@ -223,7 +224,13 @@ impl Sandbox {
         let address = self.endpoint.address.to_string();
         let variables = plan.variables.for_process(&address, observer.name());
         let ready = async {
-            self.extensions = Processes::start(&plan.extensions, &variables, &observer, &plan.kill);
+            self.extensions = Processes::start(
+                &plan.extensions,
+                plan.launch.mounts.as_ref(),
+                &variables,
+                &observer,
+                &plan.kill,
+            );
             extensions.registered().await.map_err(Failure::Extension)?;
             let process = self.process.insert(Self::spawn(&plan, &observer, variables)?);
             tokio::select! {
@@ -258,6 +265,7 @@ impl Sandbox {
             path: &launch.program,
             arguments: &launch.arguments,
             directory: &launch.directory,
+            mounts: launch.mounts.as_ref(),
             source: Source::Function,
             // Several writers at once would get into each other's frames.
             framed: plan.max_concurrency.is_none(),

@@ -5,11 +5,7 @@ use std::{convert::Infallible, future::Future, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use hyper::{
-    body::{Body as _, Incoming},
-    server::conn::http1,
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -117,7 +113,10 @@ pub(crate) enum Unread {
 }
 
 /// A caller's body of at most `limit` bytes, in good time.
-pub(crate) async fn receive(body: Incoming, limit: usize) -> Result<Bytes, Unread> {
+pub(crate) async fn receive(
+    body: impl hyper::body::Body<Data = Bytes> + Unpin,
+    limit: usize,
+) -> Result<Bytes, Unread> {
     match tokio::time::timeout(BODY_WITHIN, read(body, limit)).await {
         Ok(read) => read.map(|(bytes, _)| bytes),
         Err(_) => Err(Unread::TooSlow),
@@ -125,7 +124,10 @@ pub(crate) async fn receive(body: Incoming, limit: usize) -> Result<Bytes, Unrea
 }
 
 /// A body of at most `limit` bytes, and its trailers. What is larger is read to its end and thrown away.
-pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, HeaderMap), Unread> {
+pub(crate) async fn read(
+    mut body: impl hyper::body::Body<Data = Bytes> + Unpin,
+    limit: usize,
+) -> Result<(Bytes, HeaderMap), Unread> {
     if body.size_hint().lower() > limit as u64 {
         discard(body).await;
         return Err(Unread::TooLarge);
@@ -161,7 +163,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize) -> Result<(Bytes, Hea
 }
 
 /// Reads and throws away, so that the caller is not reset while it still sends.
-pub(crate) async fn discard(mut body: Incoming) {
+pub(crate) async fn discard(mut body: impl hyper::body::Body<Data = Bytes> + Unpin) {
     let drain = async {
         let mut seen = 0;
         while let Some(Ok(frame)) = body.frame().await {

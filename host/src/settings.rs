@@ -12,10 +12,18 @@ const LARGEST_ENVIRONMENT: usize = 4096;
 pub struct Settings {
     /// The function's name: what Invoke API callers use, and what the function reads in its environment.
     pub name: String,
+    /// The version it is, `$LATEST` or a number: what the function, its callers and its log are told.
+    pub version: String,
+    /// The AWS account it is said to be in. `None`: a made-up one.
+    pub account: Option<String>,
+    /// The region it is told it is in. `None`: the environment's, or us-east-1.
+    pub region: Option<String>,
     /// The runtime client and its arguments. Empty: found by `runtime`, or the `bootstrap` Lambda would find.
     pub command: Vec<String>,
     /// `python3.X` or `provided*`; of no effect beside a `command`, except on what the function is told.
     pub runtime: Option<String>,
+    /// What becomes of a function whose runtime is here in another version than it asks for.
+    pub other_version: OtherVersion,
     /// The handler. A managed runtime needs it; beside a `command` it defaults to the last argument.
     pub handler: Option<String>,
     /// The code: the process's working directory. `None`: ours.
@@ -24,6 +32,12 @@ pub struct Settings {
     pub timeout: Duration,
     /// How many processes there may be at once.
     pub concurrency: usize,
+    /// How many invocations may wait for each that may run. What comes beyond is turned away.
+    pub waiting: usize,
+    /// How long one may wait for its turn, a process's start included. `None`: the function's timeout.
+    pub patience: Option<Duration>,
+    /// Start a process ahead of the next caller while all there are have work.
+    pub ahead: bool,
     /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
     /// it. `None`: one, and the function is told nothing.
     pub max_concurrency: Option<usize>,
@@ -36,10 +50,15 @@ pub struct Settings {
     pub enforce_memory: bool,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
     pub environment: Vec<(String, String)>,
+    /// More variables of the platform's, as if they were in the host's own environment: credentials, say.
+    pub platform: Vec<(String, String)>,
     /// What the function gets of the host's own environment.
     pub inherit: Inherit,
     /// Unpacked layers, in order: what a later one has wins. They stand for what Lambda would have merged into `/opt`.
     pub layers: Vec<PathBuf>,
+    /// Let the processes see the code at `/var/task` and a single layer at `/opt`, as on Lambda and read-only, where the
+    /// machine allows it: in a mount namespace of their own (the module `mount` says how). Elsewhere, and with several layers, search paths name their folders.
+    pub mount: bool,
     /// What a CloudEvent is answered with.
     pub reply: Reply,
     /// Accept before the first process has initialised.
@@ -51,30 +70,52 @@ pub struct Settings {
     pub cloudevent_context: bool,
     /// Where the function's output goes.
     pub logs: Logs,
+    /// What the function is told its log group is. `None`: `/aws/lambda/` and its name.
+    pub log_group: Option<String>,
+    /// `JSON` or `Text`: what the function is told, and how the platform's own records are written. `None`: as the function's
+    /// own variables say.
+    pub log_format: Option<String>,
+    /// The least level of the function's own records, where the log's format is JSON. `None`: as its variables say.
+    pub log_level: Option<String>,
+    /// The least level of the platform's own records, where the log's format is JSON (`DEBUG`, `INFO`, `WARN`).
+    pub system_log_level: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             name: "function".to_owned(),
+            version: "$LATEST".to_owned(),
+            account: None,
+            region: None,
             command: Vec::new(),
             runtime: None,
+            other_version: OtherVersion::Told,
             handler: None,
             directory: None,
             timeout: Duration::from_secs(3),
             concurrency: 1,
+            waiting: 10,
+            patience: None,
+            ahead: true,
             max_concurrency: None,
             snap_start: false,
             memory_mb: 128,
             enforce_memory: false,
             environment: Vec::new(),
+            platform: Vec::new(),
             inherit: Inherit::Needed,
             layers: Vec::new(),
+            mount: false,
             reply: Reply::Auto,
             lazy: false,
             http_events: false,
             cloudevent_context: false,
             logs: Logs::Inherit,
+            log_group: None,
+            log_format: None,
+            log_level: None,
+            system_log_level: None,
         }
     }
 }
@@ -115,6 +156,11 @@ impl Settings {
             let expected = "1 to 64 letters, digits, hyphens or underscores";
             return Err(Error::Setting { field: "name", expected, got: self.name.clone() });
         }
+        let numbered = !self.version.is_empty() && self.version.chars().all(|c| c.is_ascii_digit());
+        if self.version != "$LATEST" && !numbered {
+            let expected = "$LATEST or a number";
+            return Err(Error::Setting { field: "version", expected, got: self.version.clone() });
+        }
         if self.timeout.is_zero() || self.timeout > LONGEST {
             let got = format!("{:?}", self.timeout);
             return Err(Error::Setting { field: "timeout", expected: "more than 0 s, at most 900 s", got });
@@ -146,6 +192,18 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// What becomes of a function whose runtime is installed in another version than it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OtherVersion {
+    /// It runs, and is told what it runs on.
+    #[default]
+    Told,
+    /// It runs, and is told what it asked for.
+    Posing,
+    /// It does not run.
+    Refused,
 }
 
 /// How much of the host's environment is the function's too.

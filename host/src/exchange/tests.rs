@@ -49,7 +49,7 @@ macro_rules! pending {
 
 #[tokio::test]
 async fn an_invocation_goes_through_once() {
-    let pool = Arc::new(Pool::new(1, Arc::default()));
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
     let exchange = exchange(&pool, None);
     assert!(matches!(exchange.expects("1", None), Err(Refusal::InvalidState { .. })));
     let mut next = Box::pin(exchange.next());
@@ -71,7 +71,7 @@ async fn an_invocation_goes_through_once() {
 #[tokio::test]
 async fn two_calls_of_one_process_are_one_seat_unless_it_takes_several() {
     for (max, handed) in [(None, 1), (Some(2), 2), (Some(1), 1)] {
-        let pool = Arc::new(Pool::new(1, Arc::default()));
+        let pool = Arc::new(Pool::new(1, true, Arc::default()));
         let exchange = exchange(&pool, max);
         let mut calls = [Box::pin(exchange.next()), Box::pin(exchange.next()), Box::pin(exchange.next())];
         for call in &mut calls {
@@ -90,7 +90,7 @@ async fn two_calls_of_one_process_are_one_seat_unless_it_takes_several() {
 
 #[tokio::test]
 async fn an_overdue_answer_is_too_late_and_the_process_stays() {
-    let pool = Arc::new(Pool::new(1, Arc::default()));
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
     let exchange = exchange(&pool, Some(2));
     let mut next = Box::pin(exchange.next());
     pending!(next);
@@ -107,7 +107,7 @@ async fn an_overdue_answer_is_too_late_and_the_process_stays() {
 
 #[tokio::test]
 async fn what_was_not_fetched_goes_to_another_once() {
-    let pool = Arc::new(Pool::new(2, Arc::default()));
+    let pool = Arc::new(Pool::new(2, true, Arc::default()));
     let (first, second) = (exchange(&pool, None), exchange(&pool, None));
     let exit = Exit { status: ExitStatus::from_raw(9), out_of_memory: false };
     let (one, mut told) = flight("1");
@@ -134,7 +134,7 @@ async fn what_was_not_fetched_goes_to_another_once() {
 
 #[tokio::test]
 async fn a_held_environment_is_not_given_work() {
-    let pool = Arc::new(Pool::new(1, Arc::default()));
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
     let exchange = exchange(&pool, None);
     exchange.hold();
     let mut next = Box::pin(exchange.next());
@@ -150,7 +150,7 @@ async fn a_held_environment_is_not_given_work() {
 
 #[tokio::test]
 async fn a_failed_start_is_told_once_and_for_all() {
-    let pool = Arc::new(Pool::new(1, Arc::default()));
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
     let exchange = exchange(&pool, None);
     exchange.init_error(Bytes::from_static(b"why")).unwrap();
     assert_eq!(exchange.ready().await, Err(Bytes::from_static(b"why")));

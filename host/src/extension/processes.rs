@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Source,
+    mount::Mounts,
     observer::Observer,
     process::{Process, Program},
 };
@@ -38,6 +39,7 @@ impl Processes {
     /// Starts them all; what becomes of each is the registry's to know.
     pub(crate) fn start(
         files: &[PathBuf],
+        mounts: Option<&Mounts>,
         runtimes: &BTreeMap<OsString, OsString>,
         observer: &Arc<Observer>,
         kill: &CancellationToken,
@@ -52,10 +54,12 @@ impl Processes {
         for file in files {
             let name = named(file);
             let marked = format!("{}/{name}", observer.name());
+            let seen = mounts.map_or_else(|| file.clone(), |mounts| mounts.seen(file));
             let program = Program {
-                path: file.as_os_str(),
+                path: seen.as_os_str(),
                 arguments: &[],
                 directory: Path::new("/"),
+                mounts,
                 source: Source::Extension,
                 framed: false,
                 mark: &format!("{MARK}={marked}"),

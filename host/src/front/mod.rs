@@ -10,10 +10,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, header::RETRY_AFTER};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use self::invoke::RequestId;
 use crate::{cloudevent, function::Function, serve::Answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -33,6 +35,16 @@ pub(crate) async fn handle(
         return Box::pin(function_url::answer(function, peer, &head, body)).await;
     }
     event::answer(function, &head, body).await
+}
+
+/// Answers a call of the Invoke API's from within this program; any other request is not found.
+pub(crate) async fn call(function: &Arc<Function>, request: Request<Bytes>) -> Answer {
+    let (head, body) = request.into_parts();
+    let body = Full::new(body);
+    match invoke::Call::of(head.uri.path()) {
+        Some(call) => Box::pin(invoke::answer(function, call, &head, body)).await,
+        None => crate::serve::empty(http::StatusCode::NOT_FOUND),
+    }
 }
 
 /// The event a function without one gets, as on Lambda.

@@ -43,11 +43,6 @@ impl Search<'_> {
             name if name.starts_with("ruby") => self.ruby().await,
             _ => return None,
         };
-        if let Ok(client) = &found
-            && client.runtime != self.runtime
-        {
-            tracing::warn!(wanted = self.runtime, found = client.runtime, "another version than asked for");
-        }
         Some(found)
     }
 

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Settings, layers::Layers};
+use crate::{Error, OtherVersion, Settings, layers::Layers, mount::Mounts};
 use managed::Search;
 
 const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
@@ -26,11 +26,18 @@ pub(crate) struct Launch {
     /// truthfully or not at all.
     pub(crate) runtime: Option<String>,
     pub(crate) layers: Layers,
+    /// How processes see code and layers, where that is not where they are.
+    pub(crate) mounts: Option<Mounts>,
 }
 
 impl Launch {
     /// Finds what `settings` mean on this machine.
     pub(crate) async fn find(settings: &Settings) -> Result<Self, Error> {
+        let found = Self::unmounted(settings).await?;
+        Ok(if settings.mount { found.mounted().await } else { found })
+    }
+
+    async fn unmounted(settings: &Settings) -> Result<Self, Error> {
         let handler = settings.handler.clone();
         let directory = directory(settings)?;
         let layers = Layers::find(&settings.layers)?;
@@ -44,6 +51,35 @@ impl Launch {
             Some(runtime) if runtime.starts_with("go") => found.go(runtime),
             Some(runtime) => found.managed(runtime, settings).await,
         }
+    }
+
+    /// Where a process sees a path.
+    pub(crate) fn seen(&self, path: PathBuf) -> PathBuf {
+        self.mounts.as_ref().map_or_else(|| path.clone(), |mounts| mounts.seen(&path))
+    }
+
+    /// With the code at `/var/task` and the layer at `/opt`, where that can be done.
+    async fn mounted(mut self) -> Self {
+        // What the machine has in its own `/opt` (an interpreter, a runtime client) must stay in sight.
+        let in_opt = |path: &OsString| {
+            let path = Path::new(path);
+            path.starts_with("/opt") || path.canonicalize().is_ok_and(|real| real.starts_with("/opt"))
+        };
+        let needed = in_opt(&self.program) || self.arguments.iter().any(in_opt);
+        let layer = self.layers.only().filter(|_| !needed);
+        self.mounts = Mounts::new(&self.directory, layer).await;
+        let Some(mounts) = &self.mounts else { return self };
+        self.program = mounts.seen(Path::new(&self.program)).into();
+        // A class path is several.
+        let seen = |argument: &OsString| {
+            let paths = std::env::split_paths(argument).map(|path| mounts.seen(&path));
+            std::env::join_paths(paths).unwrap_or_else(|_| argument.clone())
+        };
+        self.arguments = self.arguments.iter().map(seen).collect();
+        if mounts.hides_opt() {
+            self.layers.without_opt();
+        }
+        self
     }
 
     fn command(mut self, settings: &Settings, program: &str, arguments: &[String]) -> Self {
@@ -89,7 +125,22 @@ impl Launch {
         if known && handler.is_empty() {
             return Err(Error::NoHandler(runtime.to_owned()));
         }
-        let client = search.client().await.ok_or_else(|| Error::Runtime(runtime.to_owned()))??;
+        let mut client = search.client().await.ok_or_else(|| Error::Runtime(runtime.to_owned()))??;
+        if client.runtime != runtime {
+            match settings.other_version {
+                OtherVersion::Refused => {
+                    return Err(Error::OtherVersion { runtime: runtime.to_owned(), found: client.runtime });
+                }
+                OtherVersion::Posing => runtime.clone_into(&mut client.runtime),
+                OtherVersion::Told => {
+                    tracing::warn!(
+                        wanted = runtime,
+                        found = client.runtime,
+                        "another version than asked for"
+                    );
+                }
+            }
+        }
         self.program = client.program;
         self.arguments = client.arguments;
         self.runtime = Some(client.runtime);
@@ -126,7 +177,7 @@ fn directory(settings: &Settings) -> Result<PathBuf, Error> {
 }
 
 /// Where a program of that name is on our own search path.
-fn on_path(name: &str) -> Vec<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH");
     let folders = path.iter().flat_map(|path: &OsString| std::env::split_paths::<OsStr>(path));
     folders.map(|folder| folder.join(name)).filter(|path| path.is_file()).collect()

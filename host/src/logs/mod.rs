@@ -81,7 +81,11 @@ enum Sink {
 
 impl Writer {
     /// With the function's own variables for the format and the level.
-    pub(crate) fn new<'a>(logs: &Logs, variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+    pub(crate) fn new<'a>(
+        logs: &Logs,
+        system_level: Option<&str>,
+        variable: impl Fn(&str) -> Option<&'a str>,
+    ) -> Self {
         let sink = match logs {
             Logs::Inherit => Sink::Console(Console::stdout()),
             Logs::Traced(function) => Sink::Traced(function.clone()),
@@ -95,13 +99,13 @@ impl Writer {
             sink,
             format: if json { Format::Json } else { Format::Text },
             application: level("AWS_LAMBDA_LOG_LEVEL").unwrap_or(Level::Info),
-            system: Level::Info,
+            system: system_level.and_then(|level| Level::from_str(level).ok()).unwrap_or(Level::Info),
         }
     }
 
     #[cfg(test)]
     pub(crate) fn quiet() -> Self {
-        Self::new(&Logs::Quiet, |_| None)
+        Self::new(&Logs::Quiet, None, |_| None)
     }
 
     /// Waits until what was written is out of our hands.

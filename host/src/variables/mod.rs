@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Settings, invocation::VERSION, launch::Launch};
+use crate::{Settings, launch::Launch};
 
 /// Where functions live whose account and region nobody said.
 const ACCOUNT: &str = "123456789012";
@@ -33,6 +33,7 @@ impl Variables {
         host: impl Iterator<Item = (OsString, OsString)>,
     ) -> Self {
         let mut fixed = inherited::inherited(host, settings.inherit);
+        settings.platform.iter().for_each(|(name, value)| set(&mut fixed, name, value));
         for (name, value) in &settings.environment {
             if reserved(name) {
                 tracing::warn!(name, "reserved on Lambda: the value given is ignored");
@@ -40,15 +41,17 @@ impl Variables {
                 set(&mut fixed, name, value);
             }
         }
-        let region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| fixed.get(OsStr::new(name)));
-        let region = region.map_or_else(|| REGION.to_owned(), |value| value.to_string_lossy().into_owned());
+        let told = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().find_map(|name| fixed.get(OsStr::new(name)));
+        let told = told.map(|value| value.to_string_lossy().into_owned());
+        let region = settings.region.clone().or(told).unwrap_or_else(|| REGION.to_owned());
         set(&mut fixed, "AWS_REGION", &region);
         set(&mut fixed, "AWS_DEFAULT_REGION", &region);
         default(&mut fixed, "LANG", "en_US.UTF-8");
         default(&mut fixed, "AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
         paths::complete(&mut fixed, launch);
         platform(&mut fixed, settings, launch);
-        Self { fixed, arn: format!("arn:aws:lambda:{region}:{ACCOUNT}:function:{}", settings.name) }
+        let account = settings.account.as_deref().unwrap_or(ACCOUNT);
+        Self { fixed, arn: format!("arn:aws:lambda:{region}:{account}:function:{}", settings.name) }
     }
 
     /// The function's ARN, without a qualifier.
@@ -67,9 +70,9 @@ impl Variables {
     }
 
     /// A name for the log stream of one more execution environment.
-    pub(crate) fn log_stream() -> String {
+    pub(crate) fn log_stream(version: &str) -> String {
         let day = Timestamp::now().strftime("%Y/%m/%d");
-        format!("{day}/[{VERSION}]{}", Uuid::new_v4().simple())
+        format!("{day}/[{version}]{}", Uuid::new_v4().simple())
     }
 
     /// For one process, served at `endpoint`, whose output goes to the log stream `stream`.
@@ -84,13 +87,19 @@ impl Variables {
 /// What Lambda sets, over anything else.
 fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch: &Launch) {
     set(all, "TZ", ":UTC");
-    // Functions find their own files by it, so it is where they really are, not Lambda's /var/task.
-    all.insert("LAMBDA_TASK_ROOT".into(), launch.directory.clone().into());
+    // Functions find their own files by it, so it is where they really are unless /var/task is that.
+    all.insert("LAMBDA_TASK_ROOT".into(), launch.seen(launch.directory.clone()).into());
     set(all, "LAMBDA_RUNTIME_DIR", "/var/runtime");
     set(all, "AWS_LAMBDA_FUNCTION_NAME", &settings.name);
-    set(all, "AWS_LAMBDA_FUNCTION_VERSION", VERSION);
+    set(all, "AWS_LAMBDA_FUNCTION_VERSION", &settings.version);
     set(all, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &settings.memory_mb.to_string());
-    set(all, "AWS_LAMBDA_LOG_GROUP_NAME", &format!("/aws/lambda/{}", settings.name));
+    let group = settings.log_group.clone().unwrap_or_else(|| format!("/aws/lambda/{}", settings.name));
+    set(all, "AWS_LAMBDA_LOG_GROUP_NAME", &group);
+    for (name, given) in
+        [("AWS_LAMBDA_LOG_FORMAT", &settings.log_format), ("AWS_LAMBDA_LOG_LEVEL", &settings.log_level)]
+    {
+        given.iter().for_each(|value| set(all, name, value));
+    }
     // Clients take several invocations at once by the variable alone, so it is there for functions written for it only.
     let kind = match settings.max_concurrency {
         Some(several) => {
@@ -150,7 +159,7 @@ mod tests {
         let handler = Some("app.handler".into());
         let launch = Launch { directory: "/code".into(), handler, ..launch };
         let host = host.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
-        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9", &Variables::log_stream())
+        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9", &Variables::log_stream("$LATEST"))
     }
 
     fn value<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use hyper::body::Incoming;
+use hyper::body::Body;
 
 use self::exception::Exception;
 use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty};
 use crate::{
     flight::Place,
     function::Function,
-    invocation::{Invocation, LARGEST_ASYNC_EVENT, LARGEST_EVENT, Outcome, VERSION, ascii_json},
+    invocation::{Invocation, LARGEST_ASYNC_EVENT, LARGEST_EVENT, Outcome, ascii_json},
     serve::{self, Answer, discard, empty, json},
     trace,
 };
@@ -27,6 +27,10 @@ const LONGEST_TENANT: usize = 256;
 const LARGEST_OLD_EVENT: usize = 262_144;
 const EXECUTED_VERSION: HeaderName = HeaderName::from_static("x-amz-executed-version");
 const REMAPPED_LENGTH: HeaderName = HeaderName::from_static("x-amzn-remapped-content-length");
+
+/// A caller within this program may say what the invocation is to be known by: a UUID, in the request's extensions.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
 
 /// A call by its path: the operation, and the function's name as it stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +64,14 @@ impl<'a> Call<'a> {
 }
 
 /// Answers one call.
-pub(super) async fn answer(function: &Arc<Function>, call: Call<'_>, head: &Parts, body: Incoming) -> Answer {
-    let (id, trace) = (new_id(), trace::of(&head.headers, None));
+pub(super) async fn answer(
+    function: &Arc<Function>,
+    call: Call<'_>,
+    head: &Parts,
+    body: impl Body<Data = Bytes> + Unpin,
+) -> Answer {
+    let id = head.extensions.get().map_or_else(new_id, |RequestId(id)| id.clone());
+    let trace = trace::of(&head.headers, None);
     let (request_id, traced) = (header(&id), trace.clone());
     let result = match checked(function, call, head, id, trace) {
         Ok(asked) => asked.perform(function, call, body).await,
@@ -96,7 +106,7 @@ impl Asked {
         self,
         function: &Arc<Function>,
         call: Call<'_>,
-        body: Incoming,
+        body: impl Body<Data = Bytes> + Unpin,
     ) -> Result<Answer, Exception> {
         if self.kind == Kind::DryRun {
             discard(body).await;
@@ -129,7 +139,7 @@ impl Asked {
     }
 }
 
-async fn payload(body: Incoming, limit: usize) -> Result<Bytes, Exception> {
+async fn payload(body: impl Body<Data = Bytes> + Unpin, limit: usize) -> Result<Bytes, Exception> {
     let payload = serve::receive(body, limit).await.map_err(|unread| Exception::unread(unread, limit))?;
     let payload = or_empty(payload);
     check_json(&payload)
@@ -143,7 +153,7 @@ async fn invoke(function: &Arc<Function>, place: Place, invocation: Invocation) 
     let (body, failed) = reply(done.outcome);
     let mut answer = json(StatusCode::OK, body);
     let headers = answer.headers_mut();
-    headers.insert(EXECUTED_VERSION, HeaderValue::from_static(VERSION));
+    headers.insert(EXECUTED_VERSION, function.version.clone());
     if failed {
         headers.insert(FUNCTION_ERROR, HeaderValue::from_static("Unhandled"));
     }

@@ -17,7 +17,7 @@ use crate::{
     eventstream,
     flight::Place,
     function::Function,
-    invocation::{Done, Invocation, VERSION},
+    invocation::{Done, Invocation},
     serve::{Answer, empty},
     stream::{self, Part},
 };
@@ -34,14 +34,14 @@ pub(super) async fn answer(
 ) -> Result<Answer, Exception> {
     let (sender, mut parts) = stream::channel();
     invocation.stream = Some(sender);
-    let function = Arc::clone(function);
+    let (version, function) = (function.version.clone(), Arc::clone(function));
     let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
     let streams = tokio::select! {
         part = parts.recv() => part.is_some(),
-        done = &mut invoking => return Ok(whole(done.map_err(|_| Exception::throttled())?)),
+        done = &mut invoking => return Ok(whole(done.map_err(|_| Exception::throttled())?, version)),
     };
     if !streams {
-        return Ok(whole(invoking.await.map_err(|_| Exception::throttled())?));
+        return Ok(whole(invoking.await.map_err(|_| Exception::throttled())?, version));
     }
     let (messages, body) = mpsc::channel(MESSAGES);
     tokio::spawn(async move {
@@ -55,7 +55,7 @@ pub(super) async fn answer(
             let _ = messages.send(Ok(complete.message())).await;
         }
     });
-    Ok(answered(Body::Parts(body)))
+    Ok(answered(Body::Parts(body), version))
 }
 
 async fn pass_on(
@@ -72,19 +72,19 @@ async fn pass_on(
 }
 
 /// A reply that was not streamed is one chunk.
-fn whole(done: Done) -> Answer {
+fn whole(done: Done, version: HeaderValue) -> Answer {
     let (reply, failed) = reply(done.outcome);
     let complete = Complete::of(failed.then_some(&reply), done.tail).message();
     let body =
         if failed || reply.is_empty() { complete } else { [&chunk(&reply)[..], &complete].concat().into() };
-    answered(Body::Whole(body))
+    answered(Body::Whole(body), version)
 }
 
-fn answered(body: Body) -> Answer {
+fn answered(body: Body, version: HeaderValue) -> Answer {
     let mut answer = empty(StatusCode::OK);
     *answer.body_mut() = body;
     answer.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
-    answer.headers_mut().insert(EXECUTED_VERSION, HeaderValue::from_static(VERSION));
+    answer.headers_mut().insert(EXECUTED_VERSION, version);
     answer
 }
 
