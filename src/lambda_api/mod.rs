@@ -9,6 +9,7 @@
 
 mod answer;
 mod body;
+pub mod code;
 pub mod error;
 pub mod function;
 pub mod name;
@@ -45,6 +46,10 @@ pub struct Settings {
 pub struct Api {
     /// What it was told.
     pub settings: Settings,
+    /// The zips of functions and layers.
+    pub code: code::Store,
+    /// Where code in buckets is fetched from.
+    objects: Option<Box<dyn code::object::Objects>>,
     store: Store,
     /// By name.
     functions: Shelf<Function>,
@@ -56,9 +61,17 @@ pub struct Api {
 
 impl Api {
     /// Opens what is kept in the directory.
-    pub async fn open(settings: Settings) -> Result<Arc<Self>, shelf::Error> {
+    pub async fn open(
+        settings: Settings,
+        objects: Option<Box<dyn code::object::Objects>>,
+    ) -> Result<Arc<Self>, shelf::Error> {
         let store = Store::open(&settings.directory).await?;
+        let directory = settings.directory.join("code");
+        let code = code::Store::open(directory.clone())
+            .map_err(|error| shelf::Error::Disk { file: directory, why: error.to_string() })?;
         Ok(Arc::new(Self {
+            code,
+            objects,
             functions: store.shelf("functions").await?,
             versions: store.shelf("versions").await?,
             aliases: store.shelf("aliases").await?,
@@ -87,6 +100,7 @@ impl Api {
 /// Everything under one address.
 pub fn router(api: Arc<Api>) -> Router {
     let areas = Router::new()
+        .merge(code::routes())
         .merge(function::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
@@ -136,7 +150,7 @@ mod tests {
         let identity = Identity { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
         let settings =
             Settings { identity, directory: directory.path().to_owned(), settle: Duration::from_millis(200) };
-        (Api::open(settings).await.unwrap(), directory)
+        (Api::open(settings, None).await.unwrap(), directory)
     }
 
     /// Sends a request; `Value::Null` stands for no body.
