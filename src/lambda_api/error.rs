@@ -19,6 +19,8 @@ pub struct Error {
     message: String,
     /// Members beside `Type` and the message.
     extra: Map<String, Value>,
+    /// Whether it says whose fault it is.
+    typed: bool,
 }
 
 /// AWS's code; the status and the body's shape hang off it.
@@ -124,7 +126,7 @@ impl Code {
 impl Error {
     /// Any of AWS's errors.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), extra: Map::new() }
+        Self { code, message: message.into(), extra: Map::new(), typed: true }
     }
 
     /// `InvalidParameterValueException`.
@@ -163,6 +165,13 @@ impl Error {
         self
     }
 
+    /// The same without `Type`, as a few of AWS's refusals are.
+    #[must_use]
+    pub fn untyped(mut self) -> Self {
+        self.typed = false;
+        self
+    }
+
     /// Which error it is.
     pub fn code(&self) -> Code {
         self.code
@@ -175,7 +184,7 @@ impl Error {
 
     fn body(&self) -> Value {
         let mut body = self.extra.clone();
-        if let Some(fault) = self.code.fault() {
+        if let Some(fault) = self.code.fault().filter(|_| self.typed) {
             body.insert("Type".to_owned(), fault.into());
         }
         body.insert(self.code.message().to_owned(), self.message.clone().into());

@@ -7,14 +7,25 @@
 // While the areas are being written; goes with the last of them.
 #![allow(dead_code, unused_imports)]
 
+mod account;
 mod answer;
 mod body;
+mod capacity;
 pub mod code;
+mod code_signing;
+pub mod concurrency;
 pub mod error;
+pub mod event_config;
 pub mod function;
+pub mod layer;
 pub mod name;
 mod page;
+pub mod policy;
+mod recursion;
+mod runtime_updates;
+mod setting;
 pub mod shelf;
+pub mod url;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -39,6 +50,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// How long a function is `Pending`, an update `InProgress`: tools expect to see it, nobody wants to wait for it.
     pub settle: Duration,
+    /// How much may run at once.
+    pub limits: concurrency::Limits,
 }
 
 /// What handlers share.
@@ -57,6 +70,19 @@ pub struct Api {
     versions: Shelf<Version>,
     /// By [`function::alias_key`].
     aliases: Shelf<Alias>,
+    /// By name.
+    layers: Shelf<layer::Layer>,
+    /// By layer and number.
+    layer_versions: Shelf<layer::Version>,
+    /// This and all that follow by [`setting::key`], or by a function's name where versions share it.
+    policies: Shelf<policy::Policy>,
+    reserved: Shelf<u32>,
+    provisioned: Shelf<concurrency::Provisioned>,
+    event_configs: Shelf<event_config::EventConfig>,
+    urls: Shelf<url::Url>,
+    code_signing: code_signing::Shelves,
+    recursion: Shelf<String>,
+    runtime_updates: Shelf<runtime_updates::RuntimeUpdates>,
 }
 
 impl Api {
@@ -75,6 +101,16 @@ impl Api {
             functions: store.shelf("functions").await?,
             versions: store.shelf("versions").await?,
             aliases: store.shelf("aliases").await?,
+            layers: store.shelf("layers").await?,
+            layer_versions: store.shelf("layer-versions").await?,
+            policies: store.shelf("policies").await?,
+            reserved: store.shelf("reserved-concurrency").await?,
+            provisioned: store.shelf("provisioned-concurrency").await?,
+            event_configs: store.shelf("event-invoke-configs").await?,
+            urls: store.shelf("function-urls").await?,
+            code_signing: code_signing::Shelves::open(&store).await?,
+            recursion: store.shelf("recursion-configs").await?,
+            runtime_updates: store.shelf("runtime-management").await?,
             store,
             settings,
         }))
@@ -100,8 +136,18 @@ impl Api {
 /// Everything under one address.
 pub fn router(api: Arc<Api>) -> Router {
     let areas = Router::new()
+        .merge(account::routes())
+        .merge(capacity::routes())
         .merge(code::routes())
+        .merge(code_signing::routes())
+        .merge(concurrency::routes())
+        .merge(event_config::routes())
         .merge(function::routes())
+        .merge(layer::routes())
+        .merge(policy::routes())
+        .merge(recursion::routes())
+        .merge(runtime_updates::routes())
+        .merge(url::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(DefaultBodyLimit::max(body::LARGEST))
@@ -135,6 +181,8 @@ async fn unknown() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use axum::{
         body::{Body, to_bytes},
         http::StatusCode,
@@ -148,9 +196,80 @@ mod tests {
     pub(super) async fn api() -> (Arc<Api>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
-        let settings =
-            Settings { identity, directory: directory.path().to_owned(), settle: Duration::from_millis(200) };
+        let settings = Settings {
+            identity,
+            directory: directory.path().to_owned(),
+            settle: Duration::from_millis(200),
+            limits: concurrency::Limits::default(),
+        };
         (Api::open(settings, None).await.unwrap(), directory)
+    }
+
+    /// A function with so many published versions; where there is one, the alias `live` points to it.
+    pub(super) async fn given(api: &Arc<Api>, name: &str, published: u64) {
+        let now = Timestamp::now();
+        let mut change = api.change().await;
+        let tags = BTreeMap::new();
+        change.put(
+            &api.functions,
+            name,
+            Function { name: name.to_owned(), next_version: published + 1, tags },
+        );
+        for number in 0..=published {
+            let version = Version {
+                function: name.to_owned(),
+                number,
+                revision_id: uuid::Uuid::new_v4().to_string(),
+                last_modified: now,
+                active_from: now,
+                updated_from: now,
+                content: number.to_string(),
+                code: function::Code::Zip(function::Archive { sha256: "A=".to_owned(), size: 100 }),
+                config: config(name),
+            };
+            change.put(&api.versions, function::version_key(name, number), version);
+        }
+        if published > 0 {
+            let alias = Alias {
+                function: name.to_owned(),
+                name: "live".to_owned(),
+                version: "1".to_owned(),
+                description: String::new(),
+                revision_id: uuid::Uuid::new_v4().to_string(),
+                routing: None,
+            };
+            change.put(&api.aliases, function::alias_key(name, "live"), alias);
+        }
+        change.commit().await.unwrap();
+    }
+
+    fn config(name: &str) -> function::Config {
+        function::Config {
+            runtime: Some("python3.13".to_owned()),
+            handler: Some("f.handler".to_owned()),
+            role: "arn:aws:iam::000000000000:role/r".to_owned(),
+            description: String::new(),
+            timeout: 3,
+            memory_size: 128,
+            environment: None,
+            layers: Vec::new(),
+            dead_letter: None,
+            vpc: None,
+            kms_key: None,
+            tracing: "PassThrough".to_owned(),
+            file_systems: Vec::new(),
+            package_type: "Zip".to_owned(),
+            image_config: None,
+            architectures: vec!["x86_64".to_owned()],
+            ephemeral_storage: 512,
+            snap_start: "None".to_owned(),
+            logging: function::Logging {
+                format: "Text".to_owned(),
+                application_level: None,
+                system_level: None,
+                group: format!("/aws/lambda/{name}"),
+            },
+        }
     }
 
     /// Sends a request; `Value::Null` stands for no body.

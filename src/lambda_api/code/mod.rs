@@ -8,13 +8,13 @@ pub mod object;
 mod store;
 mod zip;
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Path, State},
-    http::{StatusCode, header},
+    extract::{FromRequestParts, Path, State},
+    http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -25,6 +25,7 @@ use super::{
     answer::Answer,
     body::{Fields, Query},
     error::Code,
+    function::Archive,
 };
 
 /// Where zips are served from, to whoever was given the link: no signature is asked for below this path.
@@ -78,6 +79,27 @@ impl Api {
             Source::Object(address) => object::fetch(self.objects.as_deref(), &address).await?,
         };
         self.code.keep(zip).await
+    }
+
+    /// Where a caller gets a zip, for a while.
+    pub(super) fn location(&self, reached: &Reached, archive: &Archive) -> String {
+        format!("{}{PATH}{}", reached.0, self.code.link(archive, self.now()))
+    }
+}
+
+/// Where the caller reached us, as in `http://localhost:9001`: links lead there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reached(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Reached {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        // HTTP/2 has no Host.
+        let host = text("host").or_else(|| Some(parts.uri.authority()?.as_str())).unwrap_or("localhost");
+        let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+        Ok(Self(format!("{scheme}://{host}")))
     }
 }
 
