@@ -3,12 +3,18 @@
 mod constraints;
 mod fields;
 
+use std::{collections::BTreeMap, fmt};
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::{header, request::Parts},
 };
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::{Map, Value, value::RawValue};
 
 pub(super) use self::{
     constraints::{Constraints, Pattern},
@@ -21,16 +27,20 @@ pub(super) const LARGEST: usize = 70_167_211;
 
 /// A JSON body, an object. An empty one stands for `{}`.
 #[derive(Debug, Default)]
-pub(super) struct Body(serde_json::Map<String, Value>);
+pub(super) struct Body {
+    members: Map<String, Value>,
+    /// As it came: what was read has lost the order of its members.
+    bytes: Bytes,
+}
 
 impl Body {
     /// Reads it.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(bytes: Bytes) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(members)) => Ok(Self(members)),
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(members)) => Ok(Self { members, bytes }),
             Ok(_) => Err(fields::serialization("Unexpected value at the start of the body")),
             Err(error) => Err(fields::serialization(format!("Could not parse the body: {error}"))),
         }
@@ -38,7 +48,45 @@ impl Body {
 
     /// Its members.
     pub(super) fn fields(&self) -> Fields<'_> {
-        Fields::of(&self.0)
+        Fields::of(&self.members)
+    }
+
+    /// The keys of a map in a structure, in the order they were given.
+    pub(super) fn keys(&self, structure: &str, map: &str) -> Vec<String> {
+        type Raw<'a> = BTreeMap<String, &'a RawValue>;
+        let inner = |bytes| -> serde_json::Result<Vec<String>> {
+            let body: Raw<'_> = serde_json::from_slice(bytes)?;
+            let Some(structure) = body.get(structure) else { return Ok(Vec::new()) };
+            let members: Raw<'_> = serde_json::from_str(structure.get())?;
+            let Some(map) = members.get(map) else { return Ok(Vec::new()) };
+            Ok(serde_json::from_str::<Keys>(map.get())?.0)
+        };
+        inner(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// A map's keys, as they stand.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Keys;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((key, IgnoredAny)) = map.next_entry()? {
+                    keys.push(key);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        deserializer.deserialize_map(Visit)
     }
 }
 
@@ -54,7 +102,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         }
         // Refused there: it grew past the limit without having said so.
         let bytes = Bytes::from_request(request, state).await.map_err(|_| too_large(operation))?;
-        Self::parse(&bytes)
+        Self::parse(bytes)
     }
 }
 

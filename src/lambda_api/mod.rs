@@ -180,7 +180,7 @@ async fn unknown() -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use axum::{
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     /// An API in a directory of its own.
-    pub(super) async fn api() -> (Arc<Api>, tempfile::TempDir) {
+    pub(crate) async fn api() -> (Arc<Api>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let identity = Identity { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
         let settings = Settings {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     /// Sends a request; `Value::Null` stands for no body.
-    pub(super) async fn send(api: &Arc<Api>, method: &str, uri: &str, body: Value) -> (StatusCode, Value) {
+    pub(crate) async fn send(api: &Arc<Api>, method: &str, uri: &str, body: Value) -> (StatusCode, Value) {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder().method(method).uri(uri).body(body).unwrap();
         let response = router(Arc::clone(api)).oneshot(request).await.unwrap();

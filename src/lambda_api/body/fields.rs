@@ -141,8 +141,10 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_refused_in_awss_words() {
-        let body =
-            Body::parse(br#"{"Timeout":"5","Handler":3,"Layers":{},"Code":[],"Tags":{"a":null}}"#).unwrap();
+        let body = Body::parse(
+            br#"{"Timeout":"5","Handler":3,"Layers":{},"Code":[],"Tags":{"a":null}}"#.as_slice().into(),
+        )
+        .unwrap();
         let fields = body.fields();
         let said = |error: super::Error| error.message().to_owned();
         assert_eq!(
@@ -160,7 +162,7 @@ mod tests {
         assert_eq!(said(fields.object("Code").unwrap_err()), "Start of list found where not expected");
         assert!(fields.map("Tags").unwrap().unwrap().is_empty());
         assert!(fields.text("Description").unwrap().is_none());
-        assert!(Body::parse(b"{").is_err());
-        assert!(!Body::parse(b"").unwrap().fields().has("x"));
+        assert!(Body::parse(b"{".as_slice().into()).is_err());
+        assert!(!Body::parse(b"".as_slice().into()).unwrap().fields().has("x"));
     }
 }

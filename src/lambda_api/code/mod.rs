@@ -3,6 +3,7 @@
 //! A zip is kept before the change that names it is made, so there are moments in which nothing names it: [`Kept`] holds
 //! it until then. What nothing holds and no version or layer names is [thrown away](Store::sweep).
 
+mod garbage;
 mod link;
 pub mod object;
 mod store;

@@ -38,6 +38,16 @@ pub trait Objects: Send + Sync + fmt::Debug {
     async fn fetch(&self, address: &Address, most: usize) -> Result<Bytes, Refused>;
 }
 
+#[cfg(feature = "s3-destination")]
+#[async_trait]
+impl Objects for klr_s3::Objects {
+    async fn fetch(&self, address: &Address, most: usize) -> Result<Bytes, Refused> {
+        let Address { bucket, key, version } = address;
+        let read = self.read(bucket, key, version.as_deref(), most).await;
+        read.map_err(|klr_s3::Refused { code, message }| Refused { code, message })
+    }
+}
+
 /// An object may be as large as what it unpacks to.
 const LARGEST: usize = 262_144_000;
 

@@ -1,15 +1,21 @@
-//! ListFunctions.
+//! ListFunctions, ListVersionsByFunction.
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use serde_json::json;
+use axum::extract::{Path, State};
+use serde_json::{Map, Value, json};
 
-use super::super::{
-    Api,
-    answer::{Answer, ok},
-    body::{Constraints, Query},
-    page::Page,
+use super::{
+    super::{
+        Api,
+        answer::{Answer, ok},
+        body::{Constraints, Query},
+        name::{Form, Name},
+        page::Page,
+    },
+    Version, find,
+    show::{Arn, States, configuration},
+    version_key,
 };
 
 /// AWS gives no more than this at once, whatever is asked for.
@@ -17,13 +23,33 @@ const MOST: usize = 50;
 
 pub(super) async fn functions(State(api): State<Arc<Api>>, query: Query) -> Answer {
     let mut constraints = Constraints::default();
-    if let Some(versions) = query.get("FunctionVersion") {
+    let versions = query.get("FunctionVersion");
+    if let Some(versions) = versions {
         constraints.one_of("functionVersion", versions, &["ALL"]);
     }
     constraints.check()?;
     let page = Page::of(&query, MOST)?;
-    let (functions, next) = page.cut(api.functions.all());
-    let functions: Vec<_> =
-        functions.iter().map(|function| json!({ "FunctionName": function.name })).collect();
+    let (functions, next): (Vec<_>, _) = if versions.is_some() {
+        let (versions, next) = page.cut(api.versions.all());
+        (versions.iter().map(|version| item(&api, version, Arn::Qualified)).collect(), next)
+    } else {
+        let (functions, next) = page.cut(api.functions.all());
+        let latest =
+            functions.iter().filter_map(|function| api.versions.get(&version_key(&function.name, 0)));
+        (latest.map(|version| item(&api, &version, Arn::Unqualified)).collect(), next)
+    };
     ok(&json!({ "Functions": functions, "NextMarker": next }))
+}
+
+pub(super) async fn versions(State(api): State<Arc<Api>>, Path(name): Path<String>, query: Query) -> Answer {
+    let name = Name::parse(&name, None, Form::Plain, api.identity())?;
+    let page = Page::of(&query, MOST)?;
+    find(&api, &name)?;
+    let (versions, next) = page.cut(api.versions.under(&format!("{}:", name.function)));
+    let versions: Vec<_> = versions.iter().map(|version| item(&api, version, Arn::Qualified)).collect();
+    ok(&json!({ "Versions": versions, "NextMarker": next }))
+}
+
+fn item(api: &Api, version: &Version, arn: Arn<'_>) -> Map<String, Value> {
+    configuration(version, api.identity(), api.now(), arn, States::Left)
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::super::name::Identity;
 
@@ -26,7 +28,7 @@ pub struct Version {
     pub function: String,
     /// 0: `$LATEST`.
     pub number: u64,
-    /// Anew on each change.
+    /// Anew on each change; see [`revision`](Self::revision).
     pub revision_id: String,
     /// When it was changed last.
     pub last_modified: Timestamp,
@@ -34,7 +36,8 @@ pub struct Version {
     pub active_from: Timestamp,
     /// Until then its last update is `InProgress`.
     pub updated_from: Timestamp,
-    /// Changes with code or configuration, not with a publication: equal means that nothing is to be published.
+    /// A digest of code and configuration. A published version has that of the `$LATEST` it was: equal means that there is
+    /// nothing to publish. Unlike the revision it says whether something else is to run.
     pub content: String,
     /// What runs.
     pub code: Code,
@@ -56,6 +59,14 @@ impl Version {
     /// Being updated.
     pub fn is_updating(&self, now: Timestamp) -> bool {
         now < self.updated_from
+    }
+
+    /// The revision shown now: on AWS it changes once more when a creation or an update settles.
+    pub fn revision(&self, now: Timestamp) -> String {
+        if !self.is_pending(now) && !self.is_updating(now) {
+            return self.revision_id.clone();
+        }
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, self.revision_id.as_bytes()).to_string()
     }
 
     /// Its own ARN, with the version.
@@ -151,6 +162,16 @@ pub struct Vpc {
     pub ipv6: bool,
 }
 
+impl Vpc {
+    /// What stands for the VPC the subnets are in.
+    pub fn id(&self) -> String {
+        let Some(subnet) = self.subnets.first() else { return String::new() };
+        let digest: String =
+            Sha256::digest(subnet.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("vpc-{}", &digest[..17])
+    }
+}
+
 /// A mount, recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
@@ -208,6 +229,12 @@ pub struct Routing {
     pub version: String,
     /// Between 0 and 1.
     pub weight: f64,
+}
+
+/// What [`Version::content`] is for this code and configuration.
+pub fn content(code: &Code, config: &Config) -> String {
+    let bytes = serde_json::to_vec(&(code, config)).expect("plain members");
+    base64_simd::STANDARD.encode_to_string(Sha256::digest(bytes))
 }
 
 /// A version's key on its shelf; keys of one function follow one another by number.

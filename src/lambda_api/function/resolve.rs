@@ -53,3 +53,10 @@ pub fn version(api: &Api, function: &str, qualifier: &str) -> Option<Arc<Version
         if qualifier == "$LATEST" { 0 } else { qualifier.parse().ok().filter(|number| *number > 0)? };
     api.versions.get(&version_key(function, number))
 }
+
+/// `$LATEST`.
+pub(super) fn latest(api: &Api, name: &Name) -> Result<Arc<Version>, Error> {
+    let missing =
+        || Error::not_found(format!("Function not found: {}", api.identity().function(&name.function, None)));
+    api.versions.get(&version_key(&name.function, 0)).ok_or_else(missing)
+}

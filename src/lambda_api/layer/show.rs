@@ -68,5 +68,6 @@ pub(super) async fn delete(
     let mut change = api.change().await;
     change.remove(&api.layer_versions, version_key(name, number));
     change.commit().await?;
+    api.sweep_soon();
     empty()
 }

@@ -1,0 +1,166 @@
+//! TagResource, UntagResource, ListTags: of functions and of mappings.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::extract::{Path, State};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    super::{
+        Api,
+        answer::{Answer, empty, ok},
+        body::{Body, Constraints, Pattern, Query},
+        error::Error,
+        name::Name,
+    },
+    Function, Version, around, find,
+    resolve::latest,
+    version_key,
+};
+
+/// AWS's limit for one resource.
+const MOST: usize = 50;
+
+static RESOURCE: Pattern = Pattern::new(
+    r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})",
+);
+
+type Tags = BTreeMap<String, String>;
+
+/// What can be tagged here.
+enum Resource {
+    Function(Name),
+    Mapping(String),
+}
+
+impl Resource {
+    fn parse(api: &Api, arn: &str) -> Result<Self, Error> {
+        let mut constraints = Constraints::default();
+        constraints.pattern("resource", arn, &RESOURCE);
+        constraints.check()?;
+        let refused = || {
+            let mut constraints = Constraints::default();
+            let constraint = format!("Member must satisfy regular expression pattern: {}", RESOURCE.text());
+            constraints.broken("resource", arn, constraint);
+            constraints
+                .check()
+                .err()
+                .unwrap_or_else(|| Error::not_found("The resource you requested does not exist."))
+        };
+        let parts: Vec<_> = arn.split(':').collect();
+        let [_, _, _, region, account, kind, id, qualifier @ ..] = parts.as_slice() else {
+            return Err(refused());
+        };
+        let identity = api.identity();
+        let here = *region == identity.region && *account == identity.account;
+        match *kind {
+            "function" if !qualifier.is_empty() => Err(Error::invalid(
+                "Tags on function aliases and versions are not supported. Please specify a function ARN.",
+            )),
+            "function" if here => Ok(Self::Function(Name { function: (*id).to_owned(), qualifier: None })),
+            "function" => Err(Error::not_found(format!("Function not found: {arn}"))),
+            "event-source-mapping" if here => Ok(Self::Mapping((*id).to_owned())),
+            "event-source-mapping" => Err(Error::not_found(format!("Event source mapping not found: {arn}"))),
+            "code-signing-config" => Err(Error::not_found("The resource you requested does not exist.")),
+            _ => Err(refused()),
+        }
+    }
+
+    fn tags(&self, api: &Api) -> Result<Tags, Error> {
+        match self {
+            Self::Function(name) => Ok(find(api, name)?.tags.clone()),
+            Self::Mapping(uuid) => around::mapping_tags(api, uuid),
+        }
+    }
+
+    async fn edit(&self, api: &Api, edit: impl FnOnce(&mut Tags) -> Result<(), Error>) -> Result<(), Error> {
+        match self {
+            Self::Function(name) => edit_function(api, name, edit).await,
+            Self::Mapping(uuid) => around::tag_mapping(api, uuid, edit).await,
+        }
+    }
+}
+
+/// Tags are part of what a revision stands for.
+async fn edit_function(
+    api: &Api,
+    name: &Name,
+    edit: impl FnOnce(&mut Tags) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut change = api.change().await;
+    let mut function = Function::clone(&*find(api, name)?);
+    let latest = latest(api, name)?;
+    edit(&mut function.tags)?;
+    change.put(&api.functions, name.function.clone(), function);
+    let revision_id = Uuid::new_v4().to_string();
+    let latest = Version { revision_id, ..Version::clone(&latest) };
+    change.put(&api.versions, version_key(&name.function, 0), latest);
+    Ok(change.commit().await?)
+}
+
+/// How many there may be, and what they may look like.
+pub(in super::super) fn check(tags: &Tags) -> Result<(), Error> {
+    if tags.len() > MOST {
+        return Err(Error::invalid("Number of tags exceeds resource tag limit."));
+    }
+    let mut constraints = Constraints::default();
+    for (key, value) in tags {
+        if key.is_empty() || key.chars().count() > 128 || !is_word(key) {
+            let each = "Map keys must satisfy constraint: [Member must have length less than or equal to 128, Member must \
+                        have length greater than or equal to 1, Member must satisfy regular expression pattern: \
+                        ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*), Member must not be null]";
+            constraints.broken("tags", format!("{{{key}={value}}}"), each);
+        } else if value.chars().count() > 256 || !is_word(value) {
+            let each = "Map value must satisfy constraint: [Member must have length less than or equal to 256, Member must \
+                        have length greater than or equal to 0, Member must satisfy regular expression pattern: \
+                        ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*), Member must not be null]";
+            constraints.broken("tags", format!("{{{key}={value}}}"), each);
+        }
+    }
+    constraints.check()
+}
+
+fn is_word(text: &str) -> bool {
+    static WORD: Pattern = Pattern::new(r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)");
+    WORD.matches(text)
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>, Path(resource): Path<String>) -> Answer {
+    let tags = Resource::parse(&api, &resource)?.tags(&api)?;
+    ok(&json!({ "Tags": tags }))
+}
+
+pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String>, body: Body) -> Answer {
+    let new = body.fields().map("Tags")?.unwrap_or_default();
+    if new.is_empty() {
+        return Err(Error::invalid("An error occurred and the request cannot be processed."));
+    }
+    let resource = Resource::parse(&api, &resource)?;
+    let add = |tags: &mut Tags| {
+        tags.extend(new);
+        check(tags)
+    };
+    resource.edit(&api, add).await?;
+    empty()
+}
+
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Path(resource): Path<String>,
+    query: Query,
+) -> Answer {
+    let gone: Vec<_> = query.all("tagKeys").map(str::to_owned).collect();
+    let mut constraints = Constraints::default();
+    if gone.is_empty() {
+        constraints.missing("tagKeys");
+    }
+    constraints.check()?;
+    let resource = Resource::parse(&api, &resource)?;
+    let remove = |tags: &mut Tags| {
+        tags.retain(|key, _| !gone.contains(key));
+        Ok(())
+    };
+    resource.edit(&api, remove).await?;
+    empty()
+}

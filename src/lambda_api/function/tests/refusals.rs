@@ -1,0 +1,181 @@
+//! What is refused, in AWS's words.
+
+use super::*;
+
+#[tokio::test]
+async fn creations() {
+    let (api, _directory) = active("f").await;
+    let long = "x".repeat(65);
+    let pattern = "Member must satisfy regular expression pattern:";
+    for (other, status, expected) in [
+        (json!({}), 409, "Function already exist: f".to_owned()),
+        (
+            json!({ "FunctionName": "g", "Role": "r1" }),
+            400,
+            format!(
+                "1 validation error detected: Value 'r1' at 'role' failed to satisfy constraint: {pattern} \
+                 arn:(aws[a-zA-Z-]*)?:iam::\\d{{12}}:role/?[a-zA-Z_0-9+=,.@\\-_/]+"
+            ),
+        ),
+        (
+            json!({ "FunctionName": long }),
+            400,
+            format!(
+                "1 validation error detected: Value '{long}' at 'functionName' failed to satisfy constraint: Member must \
+                 have length less than or equal to 64"
+            ),
+        ),
+        (
+            json!({ "FunctionName": "g", "Architectures": ["x86_64", "arm64"] }),
+            400,
+            "1 validation error detected: Value '[x86_64, arm64]' at 'architectures' failed to satisfy constraint: Member \
+             must have length less than or equal to 1"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Architectures": ["X86_64"] }),
+            400,
+            "1 validation error detected: Value '[X86_64]' at 'architectures' failed to satisfy constraint: Member must \
+             satisfy constraint: [Member must satisfy enum value set: [x86_64, arm64], Member must not be null]"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Timeout": 901, "MemorySize": 64 }),
+            400,
+            "2 validation errors detected: Value '901' at 'timeout' failed to satisfy constraint: Member must have value \
+             less than or equal to 900; Value '64' at 'memorySize' failed to satisfy constraint: Member must have value \
+             greater than or equal to 128"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Code": { "ZipFile": base64_simd::STANDARD.encode_to_string("no zip") } }),
+            400,
+            "Could not unzip uploaded file. Please check your file, then try to upload again.".to_owned(),
+        ),
+        (json!({ "FunctionName": "g", "Code": {} }), 400, "Please provide a source for function code.".to_owned()),
+        (
+            json!({ "FunctionName": "g", "Code": { "S3Bucket": "bucket", "S3Key": "key" } }),
+            400,
+            "Error occurred while GetObject. S3 Error Code: NotImplemented. S3 Error Message: this klr was built without \
+             S3: give the code as ZipFile"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Handler": null }),
+            400,
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages.".to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Runtime": "nodejs22.x", "SnapStart": { "ApplyOn": "PublishedVersions" } }),
+            400,
+            "nodejs22.x is not supported for SnapStart enabled functions.".to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "SnapStart": { "ApplyOn": "invalidOption" } }),
+            400,
+            "1 validation error detected: Value 'invalidOption' at 'snapStart.applyOn' failed to satisfy constraint: Member \
+             must satisfy enum value set: [PublishedVersions, None]"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "EphemeralStorage": { "Size": 500 } }),
+            400,
+            "1 validation error detected: Value '500' at 'ephemeralStorage.size' failed to satisfy constraint: Member must \
+             have value greater than or equal to 512"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:none:1"] }),
+            400,
+            "Layer version arn:aws:lambda:us-east-1:000000000000:layer:none:1 does not exist.".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&api, "POST", FUNCTIONS, request("f", other)).await, (status, expected));
+    }
+    assert_eq!(api.functions.len(), 1, "nothing half-made");
+    assert_eq!(std::fs::read_dir(api.code.directory()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_there() {
+    let (api, _directory) = active("f").await;
+    let missing = |arn: &str| (404, format!("Function not found: {ARN}:{arn}"));
+    for (method, path, body) in [
+        ("GET", "/g", Value::Null),
+        ("GET", "/g/configuration", Value::Null),
+        ("PUT", "/g/configuration", json!({})),
+        ("PUT", "/g/code", json!({ "ZipFile": zip("x") })),
+        ("DELETE", "/g", Value::Null),
+        ("GET", "/g/versions", Value::Null),
+        ("POST", "/g/versions", json!({})),
+        ("GET", "/g/aliases", Value::Null),
+        ("GET", "/g/aliases/live", Value::Null),
+    ] {
+        assert_eq!(
+            refused(&api, method, &format!("{FUNCTIONS}{path}"), body).await,
+            missing("g"),
+            "{method} {path}"
+        );
+    }
+    for qualifier in ["7", "live", "$LATES"] {
+        let path = format!("{FUNCTIONS}/f?Qualifier={qualifier}");
+        assert_eq!(refused(&api, "GET", &path, Value::Null).await, missing(&format!("f:{qualifier}")));
+    }
+    // Percent-encoded, as SDKs send ARNs.
+    let arn = format!("{ARN}:f").replace(':', "%3A");
+    assert_eq!(get(&api, &format!("{FUNCTIONS}/{arn}")).await["Configuration"]["FunctionName"], "f");
+    let elsewhere = arn.replace("us-east-1", "us-west-2");
+    assert_eq!(
+        refused(&api, "GET", &format!("{FUNCTIONS}/{elsewhere}"), Value::Null).await,
+        (404, "Functions from 'us-west-2' are not reachable in this region ('us-east-1')".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn two_changes_at_once() {
+    let (api, _directory) = api().await;
+    create(&api, "f", json!({})).await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    assert_eq!(
+        refused(&api, "PUT", &path, json!({ "Timeout": 5 })).await,
+        (
+            409,
+            "The operation cannot be performed at this time. The function is currently in the following state: Pending"
+                .to_owned()
+        )
+    );
+    settle(&api).await;
+    done(&api, "PUT", &path, json!({ "Timeout": 5 })).await;
+    let busy = (
+        409,
+        format!(
+            "The operation cannot be performed at this time. An update is in progress for resource: {ARN}:f"
+        ),
+    );
+    assert_eq!(refused(&api, "PUT", &path, json!({ "Timeout": 6 })).await, busy);
+    let code = json!({ "ZipFile": zip("x") });
+    assert_eq!(refused(&api, "PUT", &format!("{FUNCTIONS}/f/code"), code).await, busy);
+    assert_eq!(refused(&api, "POST", &format!("{FUNCTIONS}/f/versions"), json!({})).await, busy);
+    settle(&api).await;
+    done(&api, "PUT", &path, json!({ "Timeout": 6 })).await;
+}
+
+#[tokio::test]
+async fn a_change_by_who_has_seen_another_revision() {
+    let (api, _directory) = active("f").await;
+    let stale = (
+        412,
+        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the \
+         latest Revision Id"
+            .to_owned(),
+    );
+    let seen = get(&api, &format!("{FUNCTIONS}/f/configuration")).await["RevisionId"].clone();
+    for (method, path) in [("PUT", "configuration"), ("PUT", "code"), ("POST", "versions")] {
+        let body = json!({ "RevisionId": "other", "ZipFile": zip("x") });
+        assert_eq!(refused(&api, method, &format!("{FUNCTIONS}/f/{path}"), body).await, stale, "{path}");
+    }
+    let body = json!({ "RevisionId": seen, "Description": "d" });
+    done(&api, "PUT", &format!("{FUNCTIONS}/f/configuration"), body.clone()).await;
+    settle(&api).await;
+    assert_eq!(refused(&api, "PUT", &format!("{FUNCTIONS}/f/configuration"), body).await, stale);
+}
