@@ -83,6 +83,9 @@ figures! {
 pub struct Metrics {
     registry: Registry,
     families: Families,
+    /// Those of asynchronous invocation.
+    #[cfg(feature = "queue")]
+    pub queue: crate::queue::Metrics,
 }
 
 impl Default for Metrics {
@@ -90,7 +93,16 @@ impl Default for Metrics {
         let families = Families::default();
         let mut registry = Registry::default();
         families.register(&mut registry);
-        Self { registry, families }
+        #[cfg(feature = "queue")]
+        let queue = crate::queue::Metrics::default();
+        #[cfg(feature = "queue")]
+        queue.register(&mut registry);
+        Self {
+            registry,
+            families,
+            #[cfg(feature = "queue")]
+            queue,
+        }
     }
 }
 

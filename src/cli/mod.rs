@@ -6,6 +6,8 @@
 mod demo;
 mod live;
 mod pattern;
+#[cfg(feature = "queue")]
+mod queue;
 #[cfg(feature = "s3")]
 mod receive;
 mod run;
@@ -47,6 +49,9 @@ enum Verb {
     Validate(validate::Args),
     /// Event patterns: filter criteria, rules, filter policies
     Pattern(pattern::Args),
+    /// The asynchronous queue of a running bridge
+    #[cfg(feature = "queue")]
+    Queue(queue::Args),
     /// Native messages in, Lambda events out
     #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
     Shape(shape::Args),
@@ -78,6 +83,8 @@ impl Cli {
             Verb::Host(args) => klr_host::cli::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
             Verb::Pattern(args) => pattern::run(&args),
+            #[cfg(feature = "queue")]
+            Verb::Queue(args) => queue::run(args).await,
             #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
             Verb::Shape(args) => shape::run(&args),
         }

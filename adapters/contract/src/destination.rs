@@ -60,6 +60,17 @@ impl FailureRecord {
     }
 }
 
+/// An attribute of a message: what SQS and SNS carry beside its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: &'static str,
+    /// `String` or `Number`.
+    pub kind: &'static str,
+    /// Its value; AWS takes no empty one.
+    pub value: String,
+}
+
 /// What a failure record says of the records it is about, as their source has it. Pure, like a [`Shape`](crate::Shape).
 pub trait BatchInfo: Send + Sync {
     /// The member of the failure record: `KinesisBatchInfo`, `DDBStreamBatchInfo`, `KafkaBatchInfo`.

@@ -34,7 +34,7 @@ pub mod conformance;
 #[cfg(feature = "conformance")]
 pub mod memory;
 
-pub use destination::{BatchInfo, Destination, FailureRecord};
+pub use destination::{Attribute, BatchInfo, Destination, FailureRecord};
 pub use error::{Error, Kind};
 pub use fragment::{Fragment, Pieces};
 pub use log::{Arrival, Log};

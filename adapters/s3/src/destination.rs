@@ -8,6 +8,7 @@ use aws_sdk_s3::{
     config::{RequestChecksumCalculation::WhenRequired, timeout::TimeoutConfig},
     primitives::ByteStream,
 };
+use bytes::Bytes;
 use klr_aws::failure;
 use klr_contract::{Error, FailureRecord};
 use uuid::Uuid;
@@ -35,19 +36,24 @@ impl Destination {
         }
         Self { client: Client::from_conf(config.build()), bucket: bucket.to_owned() }
     }
+
+    /// Puts an object of JSON.
+    pub async fn object(&self, key: String, body: Bytes) -> Result<(), Error> {
+        let call = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .content_type("application/json")
+            .body(ByteStream::from(body));
+        call.send().await.map(drop).map_err(|error| failure("S3", "PutObject", &error))
+    }
 }
 
 #[async_trait]
 impl klr_contract::Destination for Destination {
     async fn put(&self, record: &FailureRecord) -> Result<(), Error> {
-        let call = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key(record, Uuid::new_v4()))
-            .content_type("application/json")
-            .body(ByteStream::from(record.with_text()));
-        call.send().await.map(drop).map_err(|error| failure("S3", "PutObject", &error))
+        self.object(key(record, Uuid::new_v4()), record.with_text()).await
     }
 }
 
@@ -59,8 +65,6 @@ fn key(record: &FailureRecord, unique: Uuid) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Amazon SNS: a topic as an on-failure [`Destination`].
+//! Amazon SNS: a topic as a [`Destination`].
 
 mod destination;
 

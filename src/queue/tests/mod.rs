@@ -1,0 +1,5 @@
+//! The queue as a whole, on a real disk.
+
+mod admin;
+mod drive;
+mod world;
