@@ -3,7 +3,7 @@
 export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
 VENV := $(KLR_CACHE)/venvs/awslambdaric
 
-.PHONY: demo test bench bench-host bench-pattern build setup setup-test
+.PHONY: demo test bench bench-host bench-pattern bench-queue build setup setup-test
 
 demo: setup
 	KLR_PYTHON=$(VENV)/bin/python cargo run --quiet --bin klr -- demo
@@ -26,6 +26,10 @@ bench-host: setup-test
 # Event patterns beside a parse of the same bodies and beside quamina; half a minute, after the release build.
 bench-pattern:
 	cargo run -q --release -p klr-bench-pattern
+
+# The asynchronous queue beside one event and one fsync; a minute, after the release build.
+bench-queue:
+	cargo run -q --release -p klr-bench-queue
 
 build: setup
 	cargo build --release --bin klr --bin klr-host

@@ -22,8 +22,8 @@ use uuid::Uuid;
 use super::{
     error::Error,
     event::{Stage, Stored},
+    handle::Queue,
     log::{Key, Label},
-    queue::Queue,
     record,
 };
 
@@ -120,7 +120,7 @@ impl Queue {
         let again = found.into_iter().map(|(key, Stored { mut event, stage })| async move {
             let before = Label::of(&Stored { event: event.clone(), stage });
             event.accepted = now;
-            let stored = Stored { event, stage: Stage::new() };
+            let stored = Stored { event, stage: Stage::default() };
             let written = self.writer.replace(key, &stored).await;
             match &written {
                 Ok(()) => self.again(key, &Label::of(&stored)),

@@ -11,10 +11,10 @@ use super::{
     destination::Destinations,
     error::Error,
     event::{Errand, Event, Stage, Stored, Verdict},
+    handle::Queue,
     log::Key,
     next::{self, Next, Tries, errands, plus},
     policy::{Attempt, Outcome, Policy, Settings},
-    queue::Queue,
     schedule::{Action, Ended, Flown, LaneId},
 };
 

@@ -158,12 +158,14 @@ pub enum Stage {
     },
 }
 
-impl Stage {
+impl Default for Stage {
     /// Nothing has happened yet.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self::Waiting { attempts: 0, due: None, last: None }
     }
+}
 
+impl Stage {
     /// When something may happen next; `None`: at once, or for a failed one never.
     pub fn due(&self) -> Option<Timestamp> {
         match self {
@@ -288,7 +290,7 @@ mod tests {
         let verdict =
             Verdict { condition: Condition::RetriesExhausted, attempts: 3, at, answer: Some(answer.clone()) };
         for stage in [
-            Stage::new(),
+            Stage::default(),
             Stage::Waiting { attempts: 1, due: Some(at), last: Some(answer) },
             Stage::Delivering {
                 verdict: verdict.clone(),

@@ -25,11 +25,11 @@ mod destination;
 mod drive;
 mod error;
 mod event;
+mod handle;
 mod log;
 mod metrics;
 mod next;
 mod policy;
-mod queue;
 mod record;
 mod schedule;
 mod writer;
@@ -39,10 +39,10 @@ pub use destination::{Aws, Destinations};
 pub use drive::Means;
 pub use error::Error;
 pub use event::{Answer, Condition, Errand, Event, Stage, Stored, Verdict};
+pub use handle::{Clock, LARGEST, Options, Queue, Size};
 pub use metrics::Metrics;
 pub use next::Delays;
 pub use policy::{Attempt, Outcome, Policy, Settings};
-pub use queue::{Clock, LARGEST, Options, Queue, Size};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::{
     event::{Errand, Event, Verdict},
-    queue::LARGEST,
+    handle::LARGEST,
 };
 pub use aws::Aws;
 

@@ -146,7 +146,7 @@ impl Queue {
             return Err(Error::TooLarge { size: event.payload.len(), limit: LARGEST });
         }
         let event = Event { accepted: self.now(), ..event };
-        let stored = Stored { event, stage: Stage::new() };
+        let stored = Stored { event, stage: Stage::default() };
         self.writer.put(&stored).await?;
         self.metrics.received(&stored.event.target);
         Ok(())
