@@ -19,7 +19,7 @@ use crate::lambda_api::{
     body::{Body, Constraints, Fields, Pattern, Query},
     policy::{
         ORGANIZATION, SID,
-        statement::{self, Condition, Effect, Principal, Statement},
+        statement::{self, Condition, Effect, Grant, Principal},
     },
 };
 
@@ -132,13 +132,13 @@ fn check(fields: Fields<'_>) -> Result<(), Error> {
 }
 
 /// The statement that a request stands for.
-fn read(fields: Fields<'_>, resource: String, partition: &str) -> Result<Statement, Error> {
+fn read(fields: Fields<'_>, resource: String, partition: &str) -> Result<Grant, Error> {
     let text = |member| Ok::<_, Error>(fields.text(member)?.unwrap_or_default());
     let principal = Principal::parse(text("Principal")?, partition).ok_or_else(|| {
         Error::invalid("The provided principal was invalid. Please check the principal and try again.")
     })?;
     let condition = Condition::default().equals("aws:PrincipalOrgID", fields.text("OrganizationId")?);
-    Ok(Statement {
+    Ok(Grant {
         sid: text("StatementId")?.to_owned(),
         effect: Effect::Allow,
         principal,

@@ -1,5 +1,6 @@
 //! Who may call a function: resource-based policies of functions, versions and aliases. Recorded, not enforced.
 
+mod document;
 pub mod statement;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use self::statement::{Condition, Effect, Principal, Statement};
+use self::statement::{Condition, Effect, Grant, Principal, Statement};
 use super::{
     Api, Error,
     answer::{Answer, empty, json as answer, ok},
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/2015-03-31/functions/{function}/policy", get(show).post(add))
         .route("/2015-03-31/functions/{function}/policy/{sid}", delete(remove))
+        .merge(document::routes())
 }
 
 fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
@@ -160,7 +162,7 @@ fn check(fields: Fields<'_>) -> Result<(), Error> {
 }
 
 /// The statement that a request stands for.
-fn read(fields: Fields<'_>, resource: &str, partition: &str) -> Result<Statement, Error> {
+fn read(fields: Fields<'_>, resource: &str, partition: &str) -> Result<Grant, Error> {
     let text = |member| Ok::<_, Error>(fields.text(member)?.unwrap_or_default());
     let principal = Principal::parse(text("Principal")?, partition).ok_or_else(|| {
         Error::invalid("The provided principal was invalid. Please check the principal and try again.")
@@ -172,7 +174,7 @@ fn read(fields: Fields<'_>, resource: &str, partition: &str) -> Result<Statement
         .equals("lambda:EventSourceToken", fields.text("EventSourceToken")?)
         .holds("lambda:InvokedViaFunctionUrl", fields.flag("InvokedViaFunctionUrl")?)
         .like("AWS:SourceArn", fields.text("SourceArn")?);
-    Ok(Statement {
+    Ok(Grant {
         sid: text("StatementId")?.to_owned(),
         effect: Effect::Allow,
         principal,

@@ -3,16 +3,39 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::lambda_api::error::{Code, Error};
 
+/// Domains of services' names; Alexa's are in the last.
+const SERVICES: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".amazon.com"];
 /// AWS's limit for a policy document.
 const MOST_BYTES: usize = 20_480;
 
-/// One statement. Lambda only ever allows.
+/// One statement: as AddPermission makes them, or any other that came with a whole policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Statement {
+#[serde(untagged)]
+pub enum Statement {
+    /// Its members are known.
+    Grant(Grant),
+    /// Kept as it is.
+    Other(Value),
+}
+
+impl Statement {
+    /// Its name; a whole policy's statements may have none.
+    pub fn sid(&self) -> Option<&str> {
+        match self {
+            Self::Grant(grant) => Some(&grant.sid),
+            Self::Other(statement) => statement["Sid"].as_str(),
+        }
+    }
+}
+
+/// A permission. AddPermission only ever allows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Grant {
     /// Names the statement within its policy.
     pub sid: String,
     /// `Allow`.
@@ -65,7 +88,7 @@ pub enum Name {
 
 /// Conditions by operator, then by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 pub struct Condition {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     string_equals: BTreeMap<String, String>,
@@ -112,7 +135,7 @@ impl Principal {
         if is_account(text) {
             return Some(Self::account(text, partition));
         }
-        let service = text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn");
+        let service = SERVICES.iter().any(|domain| text.ends_with(domain));
         if service && !text.starts_with("arn:") {
             return Some(Self::Named(Name::Service(text.to_owned())));
         }
@@ -154,30 +177,34 @@ pub fn text(value: &impl Serialize) -> String {
 }
 
 /// Adds a statement. Its Sid must be new; the whole must stay below AWS's limit.
-pub fn add(statements: &mut Vec<Statement>, new: Statement) -> Result<(), Error> {
-    if statements.iter().any(|statement| statement.sid == new.sid) {
+pub fn add(statements: &mut Vec<Statement>, new: Grant) -> Result<(), Error> {
+    if statements.iter().any(|statement| statement.sid() == Some(&new.sid)) {
         return Err(Error::conflict(format!(
             "The statement id ({}) provided already exists. Please provide a new statement id, or remove the existing \
              statement.",
             new.sid
         )));
     }
-    statements.push(new);
-    let size = document(statements).len();
-    if size > MOST_BYTES {
+    statements.push(Statement::Grant(new));
+    check_size(statements).inspect_err(|_| {
         statements.pop();
-        return Err(Error::new(
-            Code::PolicyLengthExceeded,
-            format!("The final policy size ({size}) is bigger than the limit ({MOST_BYTES})."),
-        ));
+    })
+}
+
+/// Whether a policy of these statements is small enough.
+pub fn check_size(statements: &[Statement]) -> Result<(), Error> {
+    let size = document(statements).len();
+    if size <= MOST_BYTES {
+        return Ok(());
     }
-    Ok(())
+    let said = format!("The final policy size ({size}) is bigger than the limit ({MOST_BYTES}).");
+    Err(Error::new(Code::PolicyLengthExceeded, said))
 }
 
 /// Takes a statement out.
 pub fn remove(statements: &mut Vec<Statement>, sid: &str) -> Result<(), Error> {
     let before = statements.len();
-    statements.retain(|statement| statement.sid != sid);
+    statements.retain(|statement| statement.sid() != Some(sid));
     if statements.len() == before {
         return Err(Error::not_found(format!("Statement {sid} is not found in resource policy.")));
     }
@@ -188,8 +215,8 @@ pub fn remove(statements: &mut Vec<Statement>, sid: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    fn statement(sid: &str) -> Statement {
-        Statement {
+    fn grant(sid: &str) -> Grant {
+        Grant {
             sid: sid.to_owned(),
             effect: Effect::Allow,
             principal: Principal::parse("s3.amazonaws.com", "aws").unwrap(),
@@ -205,7 +232,7 @@ mod tests {
     #[test]
     fn documents_read_as_on_aws() {
         assert_eq!(
-            document(&[statement("s3")]),
+            document(&[Statement::Grant(grant("s3"))]),
             r#"{"Version":"2012-10-17","Id":"default","Statement":[{"Sid":"s3","Effect":"Allow","Principal":{"Service":"s3.amazonaws.com"},"Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:us-east-1:000000000000:function:f","Condition":{"StringEquals":{"AWS:SourceAccount":"111122223333"},"ArnLike":{"AWS:SourceArn":"arn:aws:s3:::bucket"}}}]}"#
         );
     }
@@ -214,9 +241,12 @@ mod tests {
     fn statements_survive_the_disk() {
         for principal in ["*", "s3.amazonaws.com", "111122223333", "arn:aws:iam::111122223333:user/u"] {
             let principal = Principal::parse(principal, "aws").unwrap();
-            let kept = Statement { principal, ..statement("s") };
+            let kept = Statement::Grant(Grant { principal, ..grant("s") });
             assert_eq!(serde_json::from_str::<Statement>(&text(&kept)).unwrap(), kept);
         }
+        let other = r#"{"Condition":{"Null":{"a":"true"}},"Effect":"Deny","Principal":"*","Sid":"no"}"#;
+        let kept: Statement = serde_json::from_str(other).unwrap();
+        assert_eq!((kept.sid(), text(&kept).as_str()), (Some("no"), other));
     }
 
     #[test]
@@ -234,9 +264,9 @@ mod tests {
     #[test]
     fn a_sid_is_given_once_and_a_policy_has_an_end() {
         let mut policy = Vec::new();
-        add(&mut policy, statement("a")).unwrap();
-        assert_eq!(add(&mut policy, statement("a")).unwrap_err().code(), Code::ResourceConflict);
-        let full = (0..1000).find_map(|number| add(&mut policy, statement(&number.to_string())).err());
+        add(&mut policy, grant("a")).unwrap();
+        assert_eq!(add(&mut policy, grant("a")).unwrap_err().code(), Code::ResourceConflict);
+        let full = (0..1000).find_map(|number| add(&mut policy, grant(&number.to_string())).err());
         assert_eq!(full.unwrap().code(), Code::PolicyLengthExceeded);
         assert!(document(&policy).len() <= MOST_BYTES);
         remove(&mut policy, "a").unwrap();

@@ -138,3 +138,31 @@ async fn permissions_change_the_revision() {
          the latest Revision Id"
     );
 }
+
+#[tokio::test]
+async fn a_whole_policy_is_the_same_as_its_permissions() {
+    let (api, _directory) = api().await;
+    given(&api, "f", 0).await;
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+    let whole = format!("/2026-07-09/resource-policy/{}", arn.replace(':', "%3A"));
+    assert_eq!(send(&api, "GET", &whole, Value::Null).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(send(&api, "POST", PATH, grant("s3")).await.0, StatusCode::CREATED);
+    let (_, shown) = send(&api, "GET", &whole, Value::Null).await;
+    assert_eq!(shown, send(&api, "GET", PATH, Value::Null).await.1);
+    let deny =
+        json!({ "Sid": "no", "Effect": "Deny", "Principal": "*", "Action": "lambda:*", "Resource": arn });
+    let policy = json!({ "Version": "2012-10-17", "Statement": deny }).to_string();
+    let (status, put) = send(&api, "PUT", &whole, json!({ "Policy": policy })).await;
+    assert_eq!(status, StatusCode::OK, "{put}");
+    assert_eq!(parsed(&put["Policy"])["Statement"], json!([deny]), "it replaced what was there");
+    assert_eq!(send(&api, "POST", PATH, grant("s3")).await.0, StatusCode::CREATED);
+    let old = json!({ "Policy": policy, "RevisionId": put["RevisionId"] });
+    assert_eq!(send(&api, "PUT", &whole, old).await.0, StatusCode::PRECONDITION_FAILED);
+    for wrong in ["no", "{}", r#"{"Statement":[{"Effect":"Allow"}]}"#] {
+        let (status, _) = send(&api, "PUT", &whole, json!({ "Policy": wrong })).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(send(&api, "DELETE", &format!("{PATH}/no"), Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(send(&api, "DELETE", &whole, Value::Null).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(send(&api, "GET", PATH, Value::Null).await.0, StatusCode::NOT_FOUND);
+}
