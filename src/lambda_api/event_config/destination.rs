@@ -126,7 +126,7 @@ mod tests {
     use crate::lambda_api::body::Body;
 
     fn read(config: &Value) -> Result<Destinations, Error> {
-        let body = Body::parse(config.to_string().as_bytes()).unwrap();
+        let body = Body::parse(config.to_string().into()).unwrap();
         let mut constraints = Constraints::default();
         let read = Destinations::read(body.fields(), &mut constraints)?;
         constraints.check()?;

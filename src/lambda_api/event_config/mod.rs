@@ -24,6 +24,7 @@ use super::{
     page::Page,
     setting,
 };
+use crate::queue::Settings;
 
 const MOST: usize = 50;
 
@@ -40,33 +41,22 @@ pub struct EventConfig {
     pub modified: Timestamp,
 }
 
-/// What holds for an event at this moment, with the defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Effective {
-    /// Attempts after the first.
-    pub retries: u32,
-    /// How old an event may become.
-    pub age: Duration,
-    /// Where outcomes go.
-    pub destinations: Destinations,
-    /// The function's dead-letter queue: a queue's ARN or a topic's.
-    pub dead_letter: Option<String>,
-    /// The function is stopped: nothing is reserved for it, not even for others to share.
-    pub stopped: bool,
-}
-
-/// What holds for events that were sent to this name: a version's and an alias's settings are their own, `$LATEST`'s do
-/// not stand in for them. The dead-letter queue is the function's.
-pub fn effective(api: &Api, name: &Name) -> Effective {
+/// What holds at this moment for events that were sent to this name: a version's and an alias's settings are their own,
+/// `$LATEST`'s do not stand in for them. The dead-letter queue and what is reserved are the function's.
+pub fn effective(api: &Api, name: &Name) -> Settings {
+    let default = Settings::default();
     let set = api.event_configs.get(&setting::key(name));
-    let set = set.as_deref();
+    let destination =
+        |which: fn(&Destinations) -> &Destination| which(&set.as_deref()?.destinations).arn.clone();
+    let set = |number: fn(&EventConfig) -> Option<u32>| number(set.as_deref()?);
     let latest = api.versions.get(&version_key(&name.function, 0));
-    Effective {
-        retries: set.and_then(|set| set.retries).unwrap_or(2),
-        age: Duration::from_secs(set.and_then(|set| set.age).unwrap_or(21_600).into()),
-        destinations: set.map(|set| set.destinations.clone()).unwrap_or_default(),
+    Settings {
+        retries: set(|set| set.retries).unwrap_or(default.retries),
+        age: set(|set| set.age).map_or(default.age, |seconds| Duration::from_secs(seconds.into())),
+        on_success: destination(|destinations| &destinations.on_success),
+        on_failure: destination(|destinations| &destinations.on_failure),
         dead_letter: latest.and_then(|latest| latest.config.dead_letter.clone()),
-        stopped: concurrency::reserved(api, &name.function) == Some(0),
+        paused: concurrency::reserved(api, &name.function) == Some(0),
     }
 }
 

@@ -4,9 +4,12 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::effective;
-use crate::lambda_api::{
-    name::Name,
-    tests::{api, given, send},
+use crate::{
+    lambda_api::{
+        name::Name,
+        tests::{api, given, send},
+    },
+    queue::Settings,
 };
 
 const PATH: &str = "/2019-09-25/functions/f/event-invoke-config";
@@ -43,7 +46,7 @@ async fn put_replaces_and_update_merges() {
     );
     let now = effective(&api, &name(None));
     assert_eq!((now.retries, now.age), (0, Duration::from_secs(60)));
-    assert_eq!(now.destinations.on_failure.arn.as_deref(), Some(QUEUE));
+    assert_eq!(now.on_failure.as_deref(), Some(QUEUE));
     let (_, answer) = send(&api, "PUT", PATH, json!({ "MaximumEventAgeInSeconds": 90 })).await;
     assert!(answer.get("MaximumRetryAttempts").is_none());
     assert_eq!(answer["DestinationConfig"], json!({ "OnSuccess": {}, "OnFailure": {} }));
@@ -53,8 +56,7 @@ async fn put_replaces_and_update_merges() {
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert_eq!(answer["Message"], format!("The function {arn} doesn't have an EventInvokeConfig"));
     }
-    let default = effective(&api, &name(None));
-    assert_eq!((default.retries, default.age, default.stopped), (2, Duration::from_secs(21_600), false));
+    assert_eq!(effective(&api, &name(None)), Settings::default());
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use axum::{
 };
 use jiff::Timestamp;
 
+pub(super) use self::runtime::NAMED;
 pub use self::{
     model::*,
     resolve::{Resolved, find, resolve, version},

@@ -4,7 +4,7 @@ use super::super::{error::Error, name::Identity};
 use sha2::{Digest, Sha256};
 
 /// Those AWS names when it refuses one, in its order.
-const NAMED: &str = "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java17, \
+pub(in super::super) const NAMED: &str = "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java17, \
     nodejs16.x, java25, dotnet8, python3.10, java11, python3.11, dotnet6, java21, nodejs18.x, provided.al2, ruby3.3, ruby3.4, \
     java8.al2, ruby3.2, python3.8, python3.9]";
 

@@ -1,6 +1,6 @@
-//! Runtimes a layer may be for. AWS keeps three lists: what it takes, and what it shows when it takes something not.
+//! Runtimes a layer may be for. AWS has several lists: what it takes, and what it shows when it refuses.
 
-use crate::lambda_api::body::Constraints;
+use crate::lambda_api::{body::Constraints, function::NAMED};
 
 /// What is taken: all there ever were.
 const KNOWN: &[&str] = &[
@@ -56,34 +56,6 @@ const KNOWN: &[&str] = &[
     "provided.al2",
     "provided.al2023",
     "custom",
-];
-
-/// What publishing shows, in AWS's order.
-const PUBLISHING: &[&str] = &[
-    "nodejs20.x",
-    "python3.14",
-    "provided.al2023",
-    "python3.12",
-    "python3.13",
-    "nodejs24.x",
-    "nodejs22.x",
-    "java17",
-    "nodejs16.x",
-    "java25",
-    "dotnet8",
-    "python3.10",
-    "java11",
-    "python3.11",
-    "dotnet6",
-    "java21",
-    "nodejs18.x",
-    "provided.al2",
-    "ruby3.3",
-    "ruby3.4",
-    "java8.al2",
-    "ruby3.2",
-    "python3.8",
-    "python3.9",
 ];
 
 /// What listing shows, in AWS's order; some have never been heard of elsewhere.
@@ -151,7 +123,7 @@ pub(super) fn publishing(constraints: &mut Constraints, runtimes: &[String]) {
     let field = "compatibleRuntimes";
     constraints.members(field, runtimes, 0..=15);
     if !runtimes.iter().all(|runtime| is_known(runtime)) {
-        let constraint = format!("Member must satisfy enum value set: [{}]", PUBLISHING.join(", "));
+        let constraint = format!("Member must satisfy enum value set: {NAMED}");
         constraints.broken(field, format!("[{}]", runtimes.join(", ")), constraint);
     }
 }
