@@ -5,6 +5,8 @@
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
 mod live;
+#[cfg(feature = "lambda-api")]
+mod logs;
 mod pattern;
 #[cfg(feature = "queue")]
 mod queue;
@@ -45,6 +47,9 @@ enum Verb {
     Demo(demo::Args),
     /// Run a Lambda function as it is, and take CloudEvents and Invoke API calls for it
     Host(klr_host::cli::Args),
+    /// What a function of a running bridge writes, and what is said of it
+    #[cfg(feature = "lambda-api")]
+    Logs(logs::Args),
     /// Check files, run nothing
     Validate(validate::Args),
     /// Event patterns: filter criteria, rules, filter policies
@@ -81,6 +86,8 @@ impl Cli {
             #[cfg(all(feature = "kafka", feature = "s3"))]
             Verb::Demo(args) => demo::run(args).await,
             Verb::Host(args) => klr_host::cli::run(args).await,
+            #[cfg(feature = "lambda-api")]
+            Verb::Logs(args) => logs::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
             Verb::Pattern(args) => pattern::run(&args),
             #[cfg(feature = "queue")]

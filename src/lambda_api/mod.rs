@@ -17,6 +17,7 @@ pub mod concurrency;
 pub mod error;
 pub mod event_config;
 pub mod function;
+pub mod invoke;
 pub mod layer;
 pub mod name;
 mod page;
@@ -27,7 +28,11 @@ mod setting;
 pub mod shelf;
 pub mod url;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{Router, extract::DefaultBodyLimit, http::Request, middleware};
 use jiff::Timestamp;
@@ -40,6 +45,7 @@ use self::{
     function::{Alias, Function, Version},
     shelf::{Change, Shelf, Store},
 };
+use crate::{fleet::Fleet, queue::Queue};
 
 /// What the API is told at its start.
 #[derive(Debug, Clone)]
@@ -63,6 +69,10 @@ pub struct Api {
     pub code: code::Store,
     /// Where code in buckets is fetched from.
     objects: Option<Box<dyn code::object::Objects>>,
+    /// Where functions run; set by who wires.
+    fleet: OnceLock<Arc<Fleet>>,
+    /// Where asynchronous invocations go; the same.
+    queue: OnceLock<Arc<Queue>>,
     store: Store,
     /// By name.
     functions: Shelf<Function>,
@@ -98,6 +108,8 @@ impl Api {
         Ok(Arc::new(Self {
             code,
             objects,
+            fleet: OnceLock::new(),
+            queue: OnceLock::new(),
             functions: store.shelf("functions").await?,
             versions: store.shelf("versions").await?,
             aliases: store.shelf("aliases").await?,
@@ -114,6 +126,17 @@ impl Api {
             store,
             settings,
         }))
+    }
+
+    /// Has functions run by `fleet` from now on. Once: what comes later is ignored, as it is in
+    /// [`submit_to`](Self::submit_to).
+    pub fn run_by(&self, fleet: Arc<Fleet>) {
+        let _ = self.fleet.set(fleet);
+    }
+
+    /// Has asynchronous invocations go to `queue`, which comes back in by [`invoke`](Self::invoke).
+    pub fn submit_to(&self, queue: Arc<Queue>) {
+        let _ = self.queue.set(queue);
     }
 
     /// Whose functions these are.
@@ -143,6 +166,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(concurrency::routes())
         .merge(event_config::routes())
         .merge(function::routes())
+        .merge(invoke::routes())
         .merge(layer::routes())
         .merge(policy::routes())
         .merge(recursion::routes())

@@ -35,6 +35,7 @@ pub(super) async fn function(State(api): State<Arc<Api>>, Path(name): Path<Strin
         None => whole(&api, &mut change, &name.function),
     }
     change.commit().await?;
+    api.retire(&name);
     api.sweep_soon();
     empty()
 }

@@ -1,0 +1,197 @@
+//! What is asked: by which operation, to be answered when, with how large an event.
+
+use axum::http::HeaderMap;
+
+use super::{super::body::Constraints, Code, Error, Name, payload};
+
+/// What one synchronous event may take.
+const LARGEST: usize = 6_291_456;
+/// What one asynchronous event may take.
+const LARGEST_EVENT: usize = 1_048_576;
+/// What InvokeAsync takes, which nobody raised when Event invocations got more.
+const LARGEST_OLD_EVENT: usize = 262_144;
+/// In base64.
+const LARGEST_CLIENT_CONTEXT: usize = 3583;
+
+/// One of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Invoke,
+    InvokeAsync,
+    Stream,
+}
+
+impl Operation {
+    /// Where the host has it: the bare name, and the qualifier it was called by.
+    pub(super) fn path(self, name: &Name) -> String {
+        let (version, operation) = match self {
+            Self::Invoke | Self::InvokeAsync => ("2015-03-31", "invocations"),
+            Self::Stream => ("2021-11-15", "response-streaming-invocations"),
+        };
+        let qualifier = name.qualifier.iter().map(|qualifier| format!("?Qualifier={qualifier}"));
+        format!("/{version}/functions/{}/{operation}{}", name.function, qualifier.collect::<String>())
+    }
+
+    /// As AWS's texts have it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Invoke => "InvokeFunction",
+            Self::InvokeAsync => "InvokeAsync",
+            Self::Stream => "InvokeWithResponseStream",
+        }
+    }
+}
+
+/// When it is answered, and with what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+/// A call whose head is in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    operation: Operation,
+    pub(super) kind: Kind,
+}
+
+impl Asked {
+    /// Reads the head.
+    pub(super) fn read(operation: Operation, headers: &HeaderMap) -> Result<Self, Error> {
+        let asked = text(headers, "x-amz-invocation-type");
+        let mut constraints = Constraints::default();
+        let kind = match (operation, asked) {
+            (Operation::InvokeAsync, _) | (Operation::Invoke, Some("Event")) => Kind::Event,
+            (_, Some("DryRun")) => Kind::DryRun,
+            (_, None | Some("RequestResponse")) => Kind::RequestResponse,
+            (_, Some(other)) => {
+                let known: &[&str] = match operation {
+                    Operation::Stream => &["RequestResponse", "DryRun"],
+                    _ => &["Event", "RequestResponse", "DryRun"],
+                };
+                constraints.one_of("invocationType", other, known);
+                Kind::RequestResponse
+            }
+        };
+        if let Some(log) = text(headers, "x-amz-log-type") {
+            constraints.one_of("logType", log, &["None", "Tail"]);
+        }
+        constraints.check()?;
+        if kind == Kind::RequestResponse {
+            check_client_context(headers)?;
+        }
+        Ok(Self { operation, kind })
+    }
+
+    /// The event's size, and that it is JSON.
+    pub(super) fn check(self, event: &[u8]) -> Result<(), Error> {
+        if event.len() > self.limit() {
+            return Err(self.too_large());
+        }
+        payload::check(event)
+    }
+
+    /// The answer to one that is not.
+    pub(super) fn too_large(self) -> Error {
+        let (limit, operation) = (self.limit(), self.operation.name());
+        let message = format!("Request must be smaller than {limit} bytes for the {operation} operation");
+        Error::new(Code::RequestEntityTooLarge, message)
+    }
+
+    fn limit(self) -> usize {
+        match (self.operation, self.kind) {
+            (Operation::InvokeAsync, _) => LARGEST_OLD_EVENT,
+            (_, Kind::Event) => LARGEST_EVENT,
+            _ => LARGEST,
+        }
+    }
+}
+
+fn check_client_context(headers: &HeaderMap) -> Result<(), Error> {
+    let Some(encoded) = headers.get("x-amz-client-context") else { return Ok(()) };
+    let encoded = encoded.as_bytes();
+    if encoded.len() > LARGEST_CLIENT_CONTEXT {
+        let message = format!("Client context must be at most {LARGEST_CLIENT_CONTEXT} bytes.");
+        return Err(Error::new(Code::InvalidRequestContent, message));
+    }
+    let object = base64_simd::STANDARD
+        .decode_to_vec(encoded)
+        .ok()
+        .and_then(|json| serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&json).ok());
+    match object {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            Code::InvalidRequestContent,
+            "Client context must be a valid Base64-encoded JSON object.",
+        )),
+    }
+}
+
+/// A header as text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(operation: Operation, headers: &[(&'static str, &str)]) -> Result<Asked, Error> {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Asked::read(operation, &headers.collect())
+    }
+
+    #[test]
+    fn the_head_says_when_to_answer() {
+        let kind =
+            |operation, value| read(operation, &[("x-amz-invocation-type", value)]).map(|asked| asked.kind);
+        assert_eq!(read(Operation::Invoke, &[]).unwrap().kind, Kind::RequestResponse);
+        assert_eq!(kind(Operation::Invoke, "Event").unwrap(), Kind::Event);
+        assert_eq!(kind(Operation::Stream, "DryRun").unwrap(), Kind::DryRun);
+        assert_eq!(kind(Operation::InvokeAsync, "nonsense").unwrap(), Kind::Event);
+        assert_eq!(
+            kind(Operation::Invoke, "Now").unwrap_err().message(),
+            "1 validation error detected: Value 'Now' at 'invocationType' failed to satisfy constraint: Member must satisfy \
+             enum value set: [Event, RequestResponse, DryRun]"
+        );
+        assert!(kind(Operation::Stream, "Event").is_err());
+        assert!(read(Operation::Invoke, &[("x-amz-log-type", "All")]).is_err());
+    }
+
+    #[test]
+    fn a_client_context_is_an_object_in_base64() {
+        for (encoded, fine) in [("e30=", true), ("e30", false), ("IlwiIg==", false), ("W10=", false)] {
+            assert_eq!(
+                read(Operation::Invoke, &[("x-amz-client-context", encoded)]).is_ok(),
+                fine,
+                "{encoded}"
+            );
+        }
+        // Nobody would hear it.
+        let event = [("x-amz-client-context", "?"), ("x-amz-invocation-type", "Event")];
+        assert!(read(Operation::Invoke, &event).is_ok());
+    }
+
+    #[test]
+    fn sizes_are_lambdas() {
+        let asked = |operation, kind| Asked { operation, kind };
+        for (asked, limit) in [
+            (asked(Operation::Invoke, Kind::RequestResponse), 6_291_456),
+            (asked(Operation::Invoke, Kind::Event), 1_048_576),
+            (asked(Operation::InvokeAsync, Kind::Event), 262_144),
+        ] {
+            let event = |length: usize| format!("\"{}\"", "x".repeat(length - 2));
+            assert!(asked.check(event(limit).as_bytes()).is_ok());
+            assert_eq!(
+                asked.check(event(limit + 1).as_bytes()).unwrap_err().code(),
+                Code::RequestEntityTooLarge
+            );
+        }
+        assert_eq!(
+            asked(Operation::Invoke, Kind::RequestResponse).too_large().message(),
+            "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
+        );
+    }
+}
