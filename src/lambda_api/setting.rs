@@ -59,7 +59,10 @@ pub(super) fn forget(api: &Api, change: &mut Change, function: &str, qualifier: 
 mod tests {
     use serde_json::json;
 
-    use crate::lambda_api::tests::{api, given, send};
+    use crate::lambda_api::{
+        Api, concurrency,
+        tests::{api, given, send},
+    };
 
     #[tokio::test]
     async fn what_hangs_on_a_function_goes_with_it() {
@@ -91,5 +94,50 @@ mod tests {
         change.commit().await.unwrap();
         assert_eq!(keys(), ["f2:1", "f2:live"]);
         assert!(api.reserved.get("f").is_none() && api.reserved.get("f2").is_some());
+    }
+
+    #[tokio::test]
+    async fn settings_outlive_the_process() {
+        let (api, _directory) = api().await;
+        given(&api, "f", 1).await;
+        let requests = [
+            ("POST", "/2015-03-31/functions/f/policy", {
+                json!({ "StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "*" })
+            }),
+            ("PUT", "/2017-10-31/functions/f/concurrency", json!({ "ReservedConcurrentExecutions": 5 })),
+            ("PUT", "/2019-09-25/functions/f/event-invoke-config", json!({ "MaximumRetryAttempts": 0 })),
+            ("POST", "/2021-10-31/functions/f/url", json!({ "AuthType": "NONE", "Cors": { "MaxAge": 1 } })),
+            ("PUT", "/2024-08-31/functions/f/recursion-config", json!({ "RecursiveLoop": "Allow" })),
+            (
+                "PUT",
+                "/2021-07-20/functions/f/runtime-management-config",
+                json!({ "UpdateRuntimeOn": "Auto" }),
+            ),
+            ("PUT", "/2019-09-30/functions/f/provisioned-concurrency?Qualifier=1", {
+                json!({ "ProvisionedConcurrentExecutions": 2 })
+            }),
+        ];
+        for (method, path, body) in requests {
+            let (status, answer) = send(&api, method, path, body).await;
+            assert!(status.is_success(), "{path}: {answer}");
+        }
+        let settings = api.settings.clone();
+        let paths = [
+            "/2015-03-31/functions/f/policy",
+            "/2019-09-30/functions/f/concurrency",
+            "/2019-09-25/functions/f/event-invoke-config",
+            "/2021-10-31/functions/f/url",
+            "/2024-08-31/functions/f/recursion-config",
+        ];
+        let mut before = Vec::new();
+        for path in paths {
+            before.push(send(&api, "GET", path, json!(null)).await);
+        }
+        drop(api);
+        let api = Api::open(settings, None).await.unwrap();
+        for (path, before) in paths.into_iter().zip(before) {
+            assert_eq!(send(&api, "GET", path, json!(null)).await, before, "{path}");
+        }
+        assert_eq!(concurrency::provisioned(&api, "f", "1"), 2);
     }
 }

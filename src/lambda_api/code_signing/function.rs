@@ -17,6 +17,7 @@ use crate::lambda_api::{
     function,
     name::{Form, Name},
     page::Page,
+    shelf::Change,
 };
 
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -46,19 +47,30 @@ async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, body: Bo
         constraints.check()?;
         return ok(&json!({}));
     };
-    check_arn(&arn)?;
     let mut change = api.change().await;
+    attach(&api, &mut change, &name.function, arn.clone())?;
+    function::find(&api, &name)?;
+    change.commit().await?;
+    ok(&json!({ "CodeSigningConfigArn": arn, "FunctionName": name.function }))
+}
+
+/// Makes a function go by a configuration that is there.
+pub(in crate::lambda_api) fn attach(
+    api: &Api,
+    change: &mut Change,
+    function: &str,
+    arn: String,
+) -> Result<(), Error> {
+    check_arn(&arn)?;
     let gone = |_| {
         let text = format!(
             "The code signing configuration cannot be found. Check that the provided configuration is not deleted: {arn}."
         );
         Error::new(Code::CodeSigningConfigNotFound, text)
     };
-    find(&api, &arn).map_err(gone)?;
-    function::find(&api, &name)?;
-    let arn = change.put(&api.code_signing.functions, name.function.clone(), arn);
-    change.commit().await?;
-    ok(&json!({ "CodeSigningConfigArn": *arn, "FunctionName": name.function }))
+    find(api, &arn).map_err(gone)?;
+    change.put(&api.code_signing.functions, function, arn);
+    Ok(())
 }
 
 async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {

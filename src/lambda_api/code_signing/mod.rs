@@ -2,6 +2,8 @@
 
 mod function;
 
+pub(super) use self::function::attach;
+
 use std::sync::Arc;
 
 use axum::{

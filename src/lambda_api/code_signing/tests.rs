@@ -79,3 +79,26 @@ async fn circles_and_runtimes_are_recorded() {
         StatusCode::BAD_REQUEST
     );
 }
+
+#[tokio::test]
+async fn a_function_is_created_with_one() {
+    let (api, _directory) = api().await;
+    let (_, made) = send(&api, "POST", PATH, wanted()).await;
+    let arn = &made["CodeSigningConfig"]["CodeSigningConfigArn"];
+    let mut function = json!({
+        "FunctionName": "f",
+        "PackageType": "Image",
+        "Code": { "ImageUri": "000000000000.dkr.ecr.us-east-1.amazonaws.com/f:1" },
+        "Role": "arn:aws:iam::000000000000:role/r",
+        "CodeSigningConfigArn": arn,
+    });
+    let path = "/2015-03-31/functions";
+    let (status, answer) = send(&api, "POST", path, function.clone()).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    assert_eq!(send(&api, "GET", FUNCTION, Value::Null).await.1["CodeSigningConfigArn"], *arn);
+    function["FunctionName"] = json!("g");
+    function["CodeSigningConfigArn"] =
+        json!("arn:aws:lambda:us-east-1:000000000000:code-signing-config:csc-00000000000000000");
+    assert_eq!(send(&api, "POST", path, function).await.0, StatusCode::NOT_FOUND);
+    assert!(api.functions.get("g").is_none(), "nothing half-made");
+}

@@ -13,7 +13,9 @@ use super::{
         answer::{Answer, json},
         body::{Body, Constraints},
         code::{Kept, Source},
+        code_signing,
         error::Error,
+        layer,
         name::{Form, Name},
         shelf::Change,
     },
@@ -34,6 +36,7 @@ struct Request {
     image: Option<String>,
     tags: BTreeMap<String, String>,
     publish: bool,
+    code_signing: Option<String>,
 }
 
 pub(super) async fn function(State(api): State<Arc<Api>>, body: Body) -> Answer {
@@ -43,6 +46,11 @@ pub(super) async fn function(State(api): State<Arc<Api>>, body: Body) -> Answer 
     let (code, kept) = request.take_code(&api).await?;
     let mut change = api.change().await;
     absent(&api, &request.name)?;
+    // Nobody deletes a layer version any more now.
+    layer::there(&api, &config.layers)?;
+    if let Some(arn) = request.code_signing.take() {
+        code_signing::attach(&api, &mut change, &request.name, arn)?;
+    }
     let version = put(&api, &mut change, request, code, config);
     change.commit().await?;
     // Named now.
@@ -92,6 +100,7 @@ impl Request {
             image: code.map_or(Ok(None), |code| code.owned("ImageUri"))?,
             tags,
             publish: fields.flag("Publish")?.unwrap_or_default(),
+            code_signing: fields.owned("CodeSigningConfigArn")?,
         })
     }
 

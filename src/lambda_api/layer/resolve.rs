@@ -29,6 +29,11 @@ pub(in crate::lambda_api) fn resolve(api: &Api, arns: &[String]) -> Result<Vec<L
     Ok(uses)
 }
 
+/// Whether what was resolved is there still: between that and the change that names it, it may have been deleted.
+pub(in crate::lambda_api) fn there(api: &Api, uses: &[LayerUse]) -> Result<(), Error> {
+    uses.iter().try_for_each(|used| version(api, &used.arn).map(drop))
+}
+
 /// What the front door refuses.
 fn check(arns: &[String]) -> Result<(), Error> {
     let fits = |arn: &String| VERSION_ARN.matches(arn) && arn.len() <= 2048;
