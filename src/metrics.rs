@@ -31,6 +31,10 @@ macro_rules! figures {
             fn of(&self, labels: &Labels) -> Figures {
                 Figures { $($field: self.$field.get_or_create(labels).clone(),)+ }
             }
+
+            fn remove(&self, labels: &Labels) {
+                $(self.$field.remove(labels);)+
+            }
         }
     };
 }
@@ -112,6 +116,11 @@ impl Metrics {
         self.families.of(&Labels { mapping: mapping.to_owned() })
     }
 
+    /// Forgets the figures of a mapping that is no more.
+    pub fn forget(&self, mapping: &str) {
+        self.families.remove(&Labels { mapping: mapping.to_owned() });
+    }
+
     /// OpenMetrics text.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -131,5 +140,7 @@ mod tests {
         let text = metrics.text().unwrap();
         assert!(text.contains("klr_polled_event_count_total{mapping=\"orders\"} 3"), "{text}");
         assert!(text.contains("# HELP klr_polled_event_count Records read from the source.\n"), "{text}");
+        metrics.forget("orders");
+        assert!(!metrics.text().unwrap().contains("orders"));
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Exit codes: 0 done · 1 the answer is no · 2 bad usage or input · 3 a needed service is not there.
 
+mod admin;
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
+mod export;
 mod live;
 #[cfg(feature = "lambda-api")]
 mod logs;
+mod mappings;
 mod pattern;
 #[cfg(feature = "queue")]
 mod queue;
@@ -52,6 +55,10 @@ enum Verb {
     Logs(logs::Args),
     /// Check files, run nothing
     Validate(validate::Args),
+    /// Resources as files, or as Lambda's API takes them
+    Export(export::Args),
+    /// What a running bridge maps
+    Mappings(mappings::Args),
     /// Event patterns: filter criteria, rules, filter policies
     Pattern(pattern::Args),
     /// The asynchronous queue of a running bridge
@@ -89,6 +96,8 @@ impl Cli {
             #[cfg(feature = "lambda-api")]
             Verb::Logs(args) => logs::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
+            Verb::Export(args) => export::run(args).await,
+            Verb::Mappings(args) => Ok(mappings::run(args).await),
             Verb::Pattern(args) => pattern::run(&args),
             #[cfg(feature = "queue")]
             Verb::Queue(args) => queue::run(args).await,

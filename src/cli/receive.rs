@@ -1,12 +1,18 @@
 //! Push triggers: their receivers, and the port they share.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{run::Parts, wire::Wiring};
-use crate::config::{self, Resources};
+use crate::{
+    config::{self, Resources},
+    mapping::{Entry, Status},
+};
 
 /// Adds every notification's receiver, or its queue, to the parts, and opens the port.
 pub(super) async fn notifications(
@@ -31,12 +37,14 @@ pub(super) async fn notifications(
                     wiring.webhook(notification, token.as_ref()).await.with_context(name)?;
                 let path = format!("/bucketnotifications/{}", notification.name);
                 router = Some(router.unwrap_or_else(axum::Router::new).nest(&path, webhook));
+                show(wiring, notification, &status);
                 parts.statuses.push(status);
             }
             #[cfg(feature = "sqs")]
             config::Receive::Queue(queue) => {
                 let wired = wiring.carried(notification, queue).await.with_context(name)?;
-                parts.statuses.push(std::sync::Arc::clone(&wired.means.status));
+                show(wiring, notification, &wired.means.status);
+                parts.statuses.push(Arc::clone(&wired.means.status));
                 parts.mappings.push(wired);
             }
         }
@@ -48,6 +56,11 @@ pub(super) async fn notifications(
         parts.receivers = Some((listener, router));
     }
     Ok(())
+}
+
+fn show(wiring: &Wiring, notification: &config::Notification, status: &Arc<Status>) {
+    let (status, origin) = (Arc::clone(status), notification.place.to_string());
+    wiring.board.show(Entry { status, awaited: true, origin, written: None });
 }
 
 /// Where push triggers receive, by flag, by Knative's `PORT`, or by default.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{self, Resources},
-    mapping::{Ending, Mapping, Status},
+    mapping::{Ending, Entry, Mapping, Status},
     web,
 };
 
@@ -50,8 +50,6 @@ pub(super) struct Args {
 pub(super) struct Parts {
     pub mappings: Vec<Mapping>,
     pub statuses: Vec<Arc<Status>>,
-    /// Of those that are in the files and not to run.
-    pub disabled: Vec<Arc<Status>>,
     /// Push triggers, and the port they receive on.
     pub receivers: Option<(TcpListener, axum::Router)>,
     /// Ends by itself, when everything that is there was drained.
@@ -85,7 +83,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let parts = wire(&wiring, &resources, args.listen).await?;
     let stop = CancellationToken::new();
-    serve_admin(admin, &wiring, &parts, &stop)?;
+    serve_admin(admin, &wiring, &stop)?;
     let Some(code) = go(parts, &stop, &mut signals, args.drain_timeout).await else {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));
@@ -104,18 +102,19 @@ pub(super) async fn wire(
     resources: &Resources,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<Parts> {
-    let disabled = resources.mappings.iter().filter(|mapping| !mapping.enabled);
-    let mut parts = Parts {
-        mappings: Vec::new(),
-        statuses: Vec::new(),
-        disabled: disabled.map(|mapping| Arc::new(Status::disabled(&mapping.name))).collect(),
-        receivers: None,
-        once: wiring.once,
-    };
-    for mapping in resources.mappings.iter().filter(|mapping| mapping.enabled) {
-        let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
-        parts.statuses.push(Arc::clone(&wired.means.status));
-        parts.mappings.push(wired);
+    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None, once: wiring.once };
+    for mapping in &resources.mappings {
+        let status = if mapping.enabled {
+            let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
+            parts.statuses.push(Arc::clone(&wired.means.status));
+            let status = Arc::clone(&wired.means.status);
+            parts.mappings.push(wired);
+            status
+        } else {
+            Arc::new(Status::disabled(&mapping.name))
+        };
+        let (origin, written) = (mapping.place.to_string(), Some(Arc::clone(&mapping.written)));
+        wiring.board.show(Entry { status, awaited: true, origin, written });
     }
     #[cfg(feature = "s3")]
     super::receive::notifications(wiring, resources, listen, &mut parts).await?;
@@ -124,15 +123,9 @@ pub(super) async fn wire(
     Ok(parts)
 }
 
-fn serve_admin(
-    listener: TcpListener,
-    wiring: &Wiring,
-    parts: &Parts,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
+fn serve_admin(listener: TcpListener, wiring: &Wiring, stop: &CancellationToken) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
-    let metrics = Arc::clone(&wiring.metrics);
-    let mappings = [&parts.statuses[..], &parts.disabled[..]].concat();
+    let (mappings, metrics) = (Arc::clone(&wiring.board), Arc::clone(&wiring.metrics));
     let admin = web::Admin { mappings, metrics, stop: stop.clone() };
     // Served to the very end: a probe during the drain is told that we are draining.
     tokio::spawn(axum::serve(listener, web::router(admin, address)).into_future());

@@ -1,14 +1,26 @@
 //! Resources to running parts: sources, sinks, functions under the host.
 
 mod destination;
+#[cfg(feature = "lambda-api")]
+#[allow(dead_code, reason = "run.rs takes it with --lambda-api")]
+mod made;
 mod source;
 #[cfg(feature = "state")]
 mod state;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
+use klr_contract::Shape;
 use klr_host::Host;
+#[cfg(feature = "lambda-api")]
+#[allow(unused_imports, reason = "run.rs takes it with --lambda-api")]
+pub(super) use made::Made;
 use reqwest::Url;
 use serde::Deserialize;
 use source::Read;
@@ -19,9 +31,10 @@ use crate::{
     config::{self, LARGEST_EVENT, Target},
     deliver::{
         Invoker,
+        cloudevent::Headers,
         sink::{self, Delivery, Sink},
     },
-    mapping::{Lanes, Mapping, Means, Policy, Settings, Status, buffer::Buffer},
+    mapping::{Board, Lanes, Mapping, Means, Policy, Settings, Status, buffer::Buffer},
     metrics::Metrics,
 };
 
@@ -29,11 +42,13 @@ use crate::{
 pub(super) struct Wiring {
     pub buffer: Arc<Buffer>,
     pub metrics: Arc<Metrics>,
+    /// What all mappings say of themselves.
+    pub board: Arc<Board>,
     /// `K_CE_OVERRIDES`.
     pub overrides: Vec<(String, String)>,
     pub drain: Duration,
     pub once: bool,
-    functions: HashMap<String, Function>,
+    functions: Mutex<HashMap<String, Function>>,
     /// Where positions are kept that a source does not keep.
     #[cfg(feature = "state")]
     state: state::State,
@@ -54,15 +69,41 @@ struct Way {
     budget: usize,
 }
 
+/// What a mapping's batches are handed to.
+trait Outlet: Send + Sync {
+    /// How long one invocation may take.
+    fn timeout(&self) -> Option<Duration>;
+    /// The largest event it takes.
+    fn budget(&self) -> usize;
+    /// For batches of this shape.
+    fn invoker(&self, shape: &Arc<dyn Shape>, headers: Headers) -> Arc<dyn Invoker>;
+}
+
+impl Outlet for Way {
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    fn budget(&self) -> usize {
+        self.budget
+    }
+
+    fn invoker(&self, shape: &Arc<dyn Shape>, headers: Headers) -> Arc<dyn Invoker> {
+        let (sink, shape, queueing) = (self.sink.clone(), Arc::clone(shape), self.queueing);
+        Arc::new(Delivery { sink, shape, headers, queueing })
+    }
+}
+
 impl Wiring {
     pub fn new(buffer: usize, drain: Duration, once: bool) -> anyhow::Result<Self> {
         Ok(Self {
             buffer: Buffer::new(buffer),
             metrics: Arc::default(),
+            board: Arc::default(),
             overrides: overrides()?,
             drain,
             once,
-            functions: HashMap::new(),
+            functions: Mutex::default(),
             #[cfg(feature = "state")]
             state: state::State::default(),
         })
@@ -74,14 +115,31 @@ impl Wiring {
         self.state.keep_in(place).await
     }
 
+    /// Forgets where a mapping was that is no more, if we keep that.
+    #[cfg(feature = "lambda-api")]
+    async fn forget_positions(&self, mapping: &config::Mapping) -> anyhow::Result<()> {
+        match &mapping.source {
+            #[cfg(feature = "kinesis")]
+            config::Source::Kinesis(_) => self.state.forget(&mapping.uuid.to_string()).await,
+            #[cfg(feature = "dynamodb")]
+            config::Source::DynamoDb(_) => self.state.forget(&mapping.uuid.to_string()).await,
+            #[allow(unreachable_patterns, reason = "with streams alone there is nothing else")]
+            _ => Ok(()),
+        }
+    }
+
     /// Leaves the store of positions, after the last mapping has ended.
     pub async fn leave_state(&self) {
         #[cfg(feature = "state")]
         self.state.close().await;
     }
 
+    fn functions(&self) -> MutexGuard<'_, HashMap<String, Function>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Starts a function under the host, on a port of its own.
-    pub async fn function(&mut self, function: &config::Function) -> anyhow::Result<()> {
+    pub async fn function(&self, function: &config::Function) -> anyhow::Result<()> {
         let settings = klr_host::Settings {
             name: function.name.clone(),
             command: function.command.clone(),
@@ -100,29 +158,30 @@ impl Wiring {
     }
 
     /// The same, by the host's own settings.
-    pub async fn host(&mut self, name: &str, settings: klr_host::Settings) -> anyhow::Result<()> {
+    pub async fn host(&self, name: &str, settings: klr_host::Settings) -> anyhow::Result<()> {
         let timeout = settings.timeout;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let host = Host::start(settings, listener).await?;
-        self.functions.insert(name.to_owned(), Function { host, timeout });
+        self.functions().insert(name.to_owned(), Function { host, timeout });
         Ok(())
     }
 
     /// Where a function is served.
     #[cfg(all(feature = "kafka", feature = "s3"))]
     pub fn address(&self, name: &str) -> Option<std::net::SocketAddr> {
-        Some(self.functions.get(name)?.host.address())
+        Some(self.functions().get(name)?.host.address())
     }
 
     /// Whether a function has started and initialised.
     #[cfg(all(feature = "kafka", feature = "s3"))]
     pub fn ready(&self, name: &str) -> bool {
-        self.functions.get(name).is_some_and(|function| function.host.ready())
+        self.functions().get(name).is_some_and(|function| function.host.ready())
     }
 
     /// Ends the functions, after nobody calls them any more.
-    pub async fn stop_functions(self) {
-        let stops = self.functions.into_values().map(|function| function.host.stop(self.drain));
+    pub async fn stop_functions(&self) {
+        let functions = std::mem::take(&mut *self.functions());
+        let stops = functions.into_values().map(|function| function.host.stop(self.drain));
         futures::future::join_all(stops).await;
     }
 
@@ -151,23 +210,26 @@ impl Wiring {
     }
 
     fn function_way(&self, name: &str) -> anyhow::Result<Way> {
-        let function =
-            self.functions.get(name).with_context(|| format!("function {name} does not run here"))?;
-        let uri =
-            Url::parse(&format!("http://{}", function.host.address())).context("the host's own address")?;
+        let (address, timeout) = {
+            let functions = self.functions();
+            let function =
+                functions.get(name).with_context(|| format!("function {name} does not run here"))?;
+            (function.host.address(), function.timeout)
+        };
+        let uri = Url::parse(&format!("http://{address}")).context("the host's own address")?;
         let settings = sink::Settings {
             uri,
             ack_mode: Default::default(),
             http2: false,
             ca_certs: None,
             audience: None,
-            timeout: Some(function.timeout),
+            timeout: Some(timeout),
         };
         Ok(Way {
             sink: Sink::new(settings)?,
-            timeout: Some(function.timeout),
+            timeout: Some(timeout),
             // The host's own queue waits as long as the function may run; past that it says 429.
-            queueing: function.timeout + Duration::from_secs(1),
+            queueing: timeout + Duration::from_secs(1),
             budget: LARGEST_EVENT,
         })
     }
@@ -175,11 +237,21 @@ impl Wiring {
     /// One event source mapping, ready to run.
     pub async fn mapping(&self, mapping: &config::Mapping) -> anyhow::Result<Mapping> {
         let way = self.way(&mapping.target)?;
+        self.deliver(mapping, &way, self.status(&mapping.name)).await
+    }
+
+    /// The same, wherever its batches go.
+    async fn deliver(
+        &self,
+        mapping: &config::Mapping,
+        outlet: &dyn Outlet,
+        status: Arc<Status>,
+    ) -> anyhow::Result<Mapping> {
         let lanes = source::lanes(mapping);
         let settings = Settings {
             batch_size: mapping.batch_size,
             window: mapping.window,
-            budget: way.budget,
+            budget: outlet.budget(),
             lanes,
             policy: Policy {
                 report: mapping.report_batch_item_failures,
@@ -190,7 +262,7 @@ impl Wiring {
                 on_failure: mapping.on_failure(),
             },
             maximum_concurrency: mapping.maximum_concurrency,
-            timeout: way.timeout,
+            timeout: outlet.timeout(),
             drain: self.drain,
             once: self.once,
         };
@@ -199,13 +271,7 @@ impl Wiring {
         envelope.mapping = Some(mapping.uuid);
         envelope.overrides.clone_from(&self.overrides);
         let destination = destination::open(mapping, &shape, info, &envelope).await?;
-        let invoker: Arc<dyn Invoker> = Arc::new(Delivery {
-            sink: way.sink,
-            shape: Arc::clone(&shape),
-            headers: envelope.headers()?,
-            queueing: way.queueing,
-        });
-        let status = self.status(&mapping.name);
+        let invoker = outlet.invoker(&shape, envelope.headers()?);
         let usage = self.buffer.usage();
         let filters = Arc::clone(&mapping.filters);
         Ok(Mapping { source, means: Means { settings, shape, filters, invoker, destination, status, usage } })

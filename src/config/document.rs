@@ -22,6 +22,13 @@ pub(super) struct Document {
     pub(super) directory: PathBuf,
 }
 
+impl Document {
+    /// One that no file holds, and so without lines.
+    pub(super) fn of(value: Value, origin: &str) -> Self {
+        Self { value, lines: Lines::default(), file: origin.into(), nth: 0, directory: PathBuf::new() }
+    }
+}
+
 /// All documents of `files`, in order; `-` is stdin. Empty documents are left out.
 pub(super) fn read(files: &[PathBuf]) -> Result<Vec<Document>, Failure> {
     let mut documents = Vec::new();

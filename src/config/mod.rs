@@ -25,6 +25,7 @@ mod notification;
 mod problem;
 #[cfg(feature = "kafka")]
 mod registry;
+mod request;
 mod resource;
 #[cfg(feature = "s3")]
 mod s3;
@@ -46,6 +47,7 @@ pub use mapping::{Mapping, Source};
 pub use name::function_arn;
 pub use notification::{Notification, Receive};
 pub use problem::{Failure, Place, Problem};
+pub use request::{LeftOut, request};
 pub use secret::{Error as SecretError, SecretRef};
 pub use target::{Environment, LARGEST_EVENT, Sink, Target, implied};
 
@@ -68,6 +70,18 @@ pub struct Resources {
 /// left [`Target::Unresolved`]: a file may be checked where it does not run.
 pub fn load(files: &[PathBuf]) -> Result<Resources, Failure> {
     read(&document::read(files)?)
+}
+
+/// The resources in the files as they were written, if there is nothing wrong with them.
+pub fn written(files: &[PathBuf]) -> Result<Vec<serde_json::Value>, Failure> {
+    let documents = document::read(files)?;
+    read(&documents)?;
+    Ok(documents.into_iter().map(|document| document.value).collect())
+}
+
+/// Reads one resource that came another way than in a file; `origin` stands for the file in what is wrong with it.
+pub fn of(value: serde_json::Value, origin: &str) -> Result<Resources, Failure> {
+    read(&[Document::of(value, origin)])
 }
 
 fn read(documents: &[Document]) -> Result<Resources, Failure> {

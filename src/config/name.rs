@@ -46,7 +46,8 @@ pub(super) fn function(written: &str) -> Option<&str> {
     };
     let (name, qualifier) =
         tail.split_once(':').map_or((tail, None), |(name, qualifier)| (name, Some(qualifier)));
-    let fits = written.len() <= 140 && name.len() <= 64 && word(name);
+    // AWS: an alias may be as long as 128 characters.
+    let fits = written.len() <= 256 && name.len() <= 64 && word(name);
     let qualified = qualifier.is_none_or(|qualifier| qualifier == "$LATEST" || word(qualifier));
     (fits && qualified).then_some(name)
 }

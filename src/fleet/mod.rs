@@ -256,4 +256,3 @@ impl Fleet {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -44,6 +44,12 @@ impl Body {
             Ok(_) => Err(fields::serialization("Unexpected value at the start of the body")),
             Err(error) => Err(fields::serialization(format!("Could not parse the body: {error}"))),
         }
+    }
+
+    /// All of it, as a struct that says what its members are.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        T::deserialize(&Value::Object(self.members.clone()))
+            .map_err(|error| fields::serialization(error.to_string()))
     }
 
     /// Its members.

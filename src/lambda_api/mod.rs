@@ -19,6 +19,7 @@ pub mod event_config;
 pub mod function;
 pub mod invoke;
 pub mod layer;
+pub mod mapping;
 pub mod name;
 mod page;
 pub mod policy;
@@ -93,6 +94,8 @@ pub struct Api {
     code_signing: code_signing::Shelves,
     recursion: Shelf<String>,
     runtime_updates: Shelf<runtime_updates::RuntimeUpdates>,
+    /// Event source mappings, and who runs them.
+    mappings: mapping::Mappings,
 }
 
 impl Api {
@@ -123,6 +126,7 @@ impl Api {
             code_signing: code_signing::Shelves::open(&store).await?,
             recursion: store.shelf("recursion-configs").await?,
             runtime_updates: store.shelf("runtime-management").await?,
+            mappings: mapping::Mappings::open(&store).await?,
             store,
             settings,
         }))
@@ -172,6 +176,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(recursion::routes())
         .merge(runtime_updates::routes())
         .merge(url::routes())
+        .merge(mapping::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(DefaultBodyLimit::max(body::LARGEST))

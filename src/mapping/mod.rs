@@ -28,7 +28,7 @@ use crate::deliver::{Invoker, failure::Delivery};
 pub use failure::Failure;
 pub use filter::Filters;
 pub use next::Policy;
-pub use status::{Ending, Status};
+pub use status::{Board, Ending, Entry, Status};
 
 /// What a mapping is told. Valid by construction: `config` has checked it.
 #[derive(Debug, Clone)]

@@ -1,9 +1,15 @@
 //! What a mapping says of itself: AWS's `State` and `LastProcessingResult`, whether it has reached its source, its figures.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+use tokio::{sync::Notify, time::Instant};
 
 use crate::metrics::Figures;
 
@@ -29,6 +35,8 @@ pub struct Status {
     enabled: bool,
     ready: AtomicBool,
     problem: Mutex<Problem>,
+    /// It became ready, or halted.
+    settled: Notify,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -36,13 +44,15 @@ struct Problem {
     what: Option<String>,
     /// Nothing that still comes in makes it fine.
     lasts: bool,
+    /// When it began.
+    since: Option<Instant>,
 }
 
 impl Status {
     /// Nothing has happened yet.
     pub fn new(name: impl Into<String>, figures: Figures) -> Self {
-        let (ready, problem) = (AtomicBool::new(false), Mutex::default());
-        Self { name: name.into(), figures, enabled: true, ready, problem }
+        let (ready, problem, settled) = (AtomicBool::new(false), Mutex::default(), Notify::new());
+        Self { name: name.into(), figures, enabled: true, ready, problem, settled }
     }
 
     /// Of a mapping that is not to run. AWS: it has no figures, and none are exposed.
@@ -53,9 +63,8 @@ impl Status {
     /// AWS's `State` and `StateTransitionReason`. `draining`: the process was told to stop.
     pub fn state(&self, draining: bool) -> (&'static str, String) {
         const USER: &str = "User action";
-        let Problem { what, lasts } = self.lock().clone();
-        match what.filter(|_| lasts) {
-            Some(cause) => ("Disabled", format!("Disabled by the service: {cause}")),
+        match self.halt() {
+            Some(why) => ("Disabled", why),
             None if !self.enabled => ("Disabled", USER.to_owned()),
             None if draining => ("Disabling", USER.to_owned()),
             None if !self.is_ready() => ("Creating", USER.to_owned()),
@@ -65,7 +74,35 @@ impl Status {
 
     /// The source has answered.
     pub fn reached(&self) {
-        self.ready.store(true, Ordering::Relaxed);
+        if !self.ready.load(Ordering::Relaxed) {
+            self.ready.store(true, Ordering::Relaxed);
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// Waits until it has reached its source (and so fixed where it begins), or cannot go on.
+    pub async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            // Enabled before looking, or what comes in between would not wake us.
+            settled.as_mut().enable();
+            if self.is_ready() || self.lock().lasts {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Why it does not go on, if a person must change something first.
+    pub fn halt(&self) -> Option<String> {
+        let Problem { what, lasts, .. } = self.lock().clone();
+        what.filter(|_| lasts).map(|cause| format!("Disabled by the service: {cause}"))
+    }
+
+    /// Whether something is wrong right now.
+    pub fn has_problem(&self) -> bool {
+        self.lock().what.is_some()
     }
 
     /// Whether the source has answered once; of one that is not to run nobody waits for that.
@@ -81,6 +118,7 @@ impl Status {
     /// The mapping cannot go on. A poll that was on its way, and succeeds, does not change that.
     pub fn halted(&self, why: impl std::fmt::Display) {
         self.tell(why.to_string(), true);
+        self.settled.notify_waiters();
     }
 
     fn tell(&self, what: String, lasts: bool) {
@@ -91,7 +129,8 @@ impl Status {
         if problem.what.as_deref() != Some(what.as_str()) {
             tracing::warn!(mapping = self.name, "PROBLEM: {what}");
         }
-        *problem = Problem { what: Some(what), lasts };
+        let since = problem.since.or_else(|| Some(Instant::now()));
+        *problem = Problem { what: Some(what), lasts, since };
         self.figures.problem.set(1);
     }
 
@@ -104,7 +143,7 @@ impl Status {
         if problem.lasts {
             return;
         }
-        if problem.what.take().is_some() {
+        if std::mem::take(&mut *problem).what.is_some() {
             tracing::info!(mapping = self.name, "OK");
         }
         self.figures.problem.set(0);
@@ -112,7 +151,14 @@ impl Status {
 
     /// AWS's `LastProcessingResult`: `No records processed`, `OK` or `PROBLEM: …`.
     pub fn last_processing_result(&self) -> String {
-        match &self.lock().what {
+        self.result_after(Duration::ZERO)
+    }
+
+    /// The same, without a problem that may be over soon: one that began less than `patience` ago.
+    pub fn result_after(&self, patience: Duration) -> String {
+        let problem = self.lock().clone();
+        let lasting = problem.lasts || problem.since.is_some_and(|since| since.elapsed() >= patience);
+        match problem.what.filter(|_| lasting) {
             Some(what) => format!("PROBLEM: {what}"),
             None if self.figures.invoked.get() == 0 => "No records processed".into(),
             None => "OK".into(),
@@ -121,6 +167,48 @@ impl Status {
 
     fn lock(&self) -> MutexGuard<'_, Problem> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a process runs, by name; it comes and goes.
+#[derive(Debug, Default)]
+pub struct Board(RwLock<BTreeMap<(String, bool), Entry>>);
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// What it says of itself.
+    pub status: Arc<Status>,
+    /// Whether the process is not ready before it is. One that is made while we run is its maker's affair.
+    pub awaited: bool,
+    /// A place in a file, or `api`.
+    pub origin: String,
+    /// The resource, if it is a mapping.
+    pub written: Option<Arc<serde_json::Value>>,
+}
+
+impl Board {
+    /// Puts one up, in the place of what had its name.
+    pub fn show(&self, entry: Entry) {
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // A trigger may be called as a mapping is.
+        all.insert((entry.status.name.clone(), entry.written.is_some()), entry);
+    }
+
+    /// Takes a mapping down.
+    pub fn remove(&self, name: &str) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&(name.to_owned(), true));
+    }
+
+    /// All of them, in the order of their names.
+    pub fn all(&self) -> Vec<Entry> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether all that are awaited are ready.
+    pub fn is_ready(&self) -> bool {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        all.values().all(|entry| !entry.awaited || entry.status.is_ready())
     }
 }
 
@@ -139,6 +227,38 @@ mod tests {
         status.problem("the sink is down");
         assert_eq!(status.last_processing_result(), "PROBLEM: a person must change something");
         assert_eq!(status.figures.problem.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_when_it_has_begun_or_never_will() {
+        for end in [Status::reached, |status: &Status| status.halted("the stream is gone")] {
+            let status = Arc::new(Status::new("orders", Figures::default()));
+            let waiting = tokio::spawn({
+                let status = Arc::clone(&status);
+                async move { status.settled().await }
+            });
+            tokio::task::yield_now().await;
+            status.problem("the stream is not there yet");
+            assert!(!waiting.is_finished());
+            end(&status);
+            waiting.await.unwrap();
+        }
+    }
+
+    #[test]
+    fn statuses_come_and_go() {
+        let [a, b] = ["a", "b"].map(|name| Arc::new(Status::new(name, Figures::default())));
+        let board = Board::default();
+        for (status, awaited) in [(b, true), (a, false)] {
+            board.show(Entry { status, awaited, origin: "api".to_owned(), written: Some(Arc::default()) });
+        }
+        let names = || board.all().iter().map(|entry| entry.status.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(), ["a", "b"]);
+        assert!(!board.is_ready());
+        board.all()[1].status.reached();
+        assert!(board.is_ready(), "nobody waits for the other");
+        board.remove("a");
+        assert_eq!(names(), ["b"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The admin port: is it alive, is it ready, how much has it done. Read-only.
+//! The admin port: is it alive, is it ready, how much has it done, what does it run. Read-only.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -13,19 +13,22 @@ use axum::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{mapping::Status, metrics::Metrics};
+use crate::{
+    mapping::{Board, Entry},
+    metrics::Metrics,
+};
 
 /// What the admin port tells of.
 pub struct Admin {
-    /// Every mapping, those that are not to run as well.
-    pub mappings: Vec<Arc<Status>>,
+    /// Every mapping, those that are not to run as well, and every push trigger.
+    pub mappings: Arc<Board>,
     /// All figures.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process begins to drain.
     pub stop: CancellationToken,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`. `address` is where it is served: on loopback a foreign `Host` is refused, since a web
+/// `/healthz`, `/readyz`, `/metrics`, `/mappings`. `address` is where it is served: on loopback a foreign `Host` is refused, since a web
 /// page could otherwise reach us by a name of its own.
 pub fn router(admin: Admin, address: SocketAddr) -> Router {
     let loopback = address.ip().is_loopback();
@@ -33,6 +36,7 @@ pub fn router(admin: Admin, address: SocketAddr) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/mappings", get(mappings))
         .layer(middleware::from_fn(move |request: Request, next: Next| local(loopback, request, next)))
         .with_state(Arc::new(admin))
 }
@@ -40,11 +44,12 @@ pub fn router(admin: Admin, address: SocketAddr) -> Router {
 /// Ready: every enabled mapping has reached its source once, and we are not draining.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.stop.is_cancelled();
-    let ready = !draining && admin.mappings.iter().all(|status| status.is_ready());
+    let ready = !draining && admin.mappings.is_ready();
     let mappings: Vec<_> = admin
         .mappings
+        .all()
         .iter()
-        .map(|status| {
+        .map(|Entry { status, .. }| {
             let (state, reason) = status.state(draining);
             json!({
                 "name": status.name,
@@ -58,6 +63,25 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let body = json!({ "ready": ready, "draining": draining, "mappings": mappings });
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+/// Every mapping: the resource, where it came from, how it is. What `klr mappings` and `klr export` read.
+async fn mappings(State(admin): State<Arc<Admin>>) -> Response {
+    let draining = admin.stop.is_cancelled();
+    let mapping = |Entry { status, origin, written, .. }: &Entry| {
+        let (state, reason) = status.state(draining);
+        Some(json!({
+            "name": status.name,
+            "origin": origin,
+            "state": state,
+            "stateTransitionReason": reason,
+            "lastProcessingResult": status.last_processing_result(),
+            "resource": written.as_deref()?,
+        }))
+    };
+    let mappings: Vec<_> = admin.mappings.all().iter().filter_map(mapping).collect();
+    ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "mappings": mappings })))
+        .into_response()
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

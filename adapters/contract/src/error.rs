@@ -49,6 +49,11 @@ impl Error {
         self.kind
     }
 
+    /// The text without the code, for who has a code of their own.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

@@ -17,4 +17,4 @@ pub use klr_aws::shards::OnLostPosition;
 pub use record::{Attribute, Blob, Change, Identity, Item, Native, NotARecord};
 pub use service::{Cursor, Stream};
 pub use shape::{Shape, records};
-pub use source::Source;
+pub use source::{Source, find};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use klr_aws::shards;
+use klr_aws::shards::{self, Failure, Service};
 use klr_contract::{Arrival, Error, Log, Partition, Position, Store};
 
 use crate::service::Stream;
@@ -26,6 +26,14 @@ impl Source {
             once: config.once,
         };
         Self(shards::Source::open(Stream::new(config).await, settings, store))
+    }
+}
+
+/// Whether the stream is there: the error says what Lambda says of one that is not.
+pub async fn find(config: Config) -> Result<(), Error> {
+    match Stream::new(config).await.list().await {
+        Err(Failure::Gone(error) | Failure::Failed(error)) => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,8 @@ use klr_contract::{Error, Mark};
 
 use crate::Config;
 
+/// The code of a stream that is not ready yet.
+pub(crate) const CREATING: &str = "kinesis-creating";
 /// Kinesis: records in one answer.
 const LIMIT: i32 = 10_000;
 
@@ -53,7 +55,7 @@ impl Calls {
         };
         if status == Some(&StreamStatus::Creating) {
             let text = format!("{} is still being created", self.config.stream_arn());
-            return Err(Error::retry("kinesis-creating", text).into());
+            return Err(Error::retry(CREATING, text).into());
         }
         let made = summary.stream_creation_timestamp.to_millis().unwrap_or_default();
         let identity = format!("{}@{made}", self.config.stream());

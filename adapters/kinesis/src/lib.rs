@@ -25,4 +25,4 @@ pub use config::{Config, NotAStream};
 pub use klr_aws::shards::{OnLostPosition, Start};
 pub use record::{Native, NotARecord, Part};
 pub use shape::{Shape, records, sequence_number};
-pub use source::Source;
+pub use source::{Source, find};

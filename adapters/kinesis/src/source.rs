@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use klr_aws::shards;
+use klr_aws::shards::{self, Failure};
 use klr_contract::{Arrival, Error, Log, Partition, Position, Store};
 
 use crate::Config;
-use crate::calls::Calls;
+use crate::calls::{CREATING, Calls};
 use crate::poll::Poll;
 use crate::subscribe::Subscribe;
 
@@ -30,6 +30,15 @@ impl Source {
             true => Box::new(shards::Source::open(Subscribe::new(calls), settings, store)),
             false => Box::new(shards::Source::open(Poll(calls), settings, store)),
         })
+    }
+}
+
+/// Whether the stream is there: the error says what Lambda says of one that is not. One that is being made is.
+pub async fn find(config: Config) -> Result<(), Error> {
+    match Calls::new(config).await.list().await {
+        Err(Failure::Gone(error)) => Err(error),
+        Err(Failure::Failed(error)) if error.code() != CREATING => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -23,6 +23,19 @@ pub(in crate::cli) struct Place {
     state_table: Option<String>,
 }
 
+#[cfg(test)]
+impl Place {
+    /// A directory.
+    #[allow(dead_code, reason = "what only some sources' tests need")]
+    pub fn at(directory: &std::path::Path) -> Self {
+        Self {
+            state: Some(directory.to_owned()),
+            #[cfg(feature = "table")]
+            state_table: None,
+        }
+    }
+}
+
 /// The store of positions, opened when the first mapping needs it.
 #[derive(Default)]
 pub(super) struct State {
@@ -44,6 +57,17 @@ impl State {
     pub async fn store(&self) -> anyhow::Result<Arc<dyn Store>> {
         let store = self.store.get_or_try_init(|| self.open()).await?;
         Ok(Arc::clone(store))
+    }
+
+    /// Forgets a mapping's positions.
+    #[cfg(all(feature = "lambda-api", any(feature = "kinesis", feature = "dynamodb")))]
+    pub async fn forget(&self, mapping: &str) -> anyhow::Result<()> {
+        let store = self.store().await?;
+        let rows = store.rows(mapping).await?;
+        if !rows.is_empty() {
+            store.remove(mapping, &rows).await?;
+        }
+        Ok(())
     }
 
     /// Leaves the store, after the last mapping has.

@@ -67,6 +67,8 @@ pub struct Mapping {
     pub tumbling: Option<Duration>,
     /// Where its batches go.
     pub target: Target,
+    /// The whole resource as it was written: to be shown, and exported.
+    pub written: Arc<serde_json::Value>,
 }
 
 impl Mapping {
@@ -173,6 +175,7 @@ pub(super) fn read(meta: &Meta, spec: &Node) -> Option<Mapping> {
         bisect: spec.get("bisectBatchOnFunctionError").and_then(|node| node.boolean()).unwrap_or(false),
         source: source?,
         target: target?,
+        written: Arc::new(spec.node().document().value.clone()),
     })
 }
 

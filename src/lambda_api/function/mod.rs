@@ -1,7 +1,6 @@
 //! Functions: their configuration, code, versions, aliases and tags.
 
 mod alias;
-mod around;
 mod create;
 mod delete;
 mod get;
@@ -26,6 +25,7 @@ use axum::{
 use jiff::Timestamp;
 
 pub(super) use self::runtime::NAMED;
+pub(super) use self::tags::check as check_tags;
 pub use self::{
     model::*,
     resolve::{Resolved, find, resolve, version},

@@ -12,9 +12,10 @@ use super::{
         answer::{Answer, empty, ok},
         body::{Body, Constraints, Pattern, Query},
         error::Error,
+        mapping,
         name::Name,
     },
-    Function, Version, around, find,
+    Function, Version, find,
     resolve::latest,
     version_key,
 };
@@ -70,14 +71,14 @@ impl Resource {
     fn tags(&self, api: &Api) -> Result<Tags, Error> {
         match self {
             Self::Function(name) => Ok(find(api, name)?.tags.clone()),
-            Self::Mapping(uuid) => around::mapping_tags(api, uuid),
+            Self::Mapping(uuid) => mapping::tags(api, uuid),
         }
     }
 
     async fn edit(&self, api: &Api, edit: impl FnOnce(&mut Tags) -> Result<(), Error>) -> Result<(), Error> {
         match self {
             Self::Function(name) => edit_function(api, name, edit).await,
-            Self::Mapping(uuid) => around::tag_mapping(api, uuid, edit).await,
+            Self::Mapping(uuid) => mapping::tag(api, uuid, edit).await,
         }
     }
 }

@@ -196,4 +196,3 @@ impl Api {
         answer.await.into_response()
     }
 }
-

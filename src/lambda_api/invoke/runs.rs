@@ -22,10 +22,8 @@ pub(super) fn version(api: &Api, resolved: &Resolved, draw: f64) -> Arc<Version>
 /// What the fleet is told of a version.
 pub(super) fn spec(api: &Api, version: &Version) -> Arc<Spec> {
     let (config, identity) = (&version.config, api.identity());
-    let zip = |archive: &Archive| fleet::Archive {
-        sha256: archive.sha256.clone(),
-        path: api.code.path(archive),
-    };
+    let zip =
+        |archive: &Archive| fleet::Archive { sha256: archive.sha256.clone(), path: api.code.path(archive) };
     let logging = &config.logging;
     Arc::new(Spec {
         function: version.function.clone(),

@@ -1,0 +1,62 @@
+//! What verbs ask of a running bridge.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// Where it listens.
+#[derive(Debug, clap::Args)]
+pub(super) struct Bridge {
+    /// The admin address of a running bridge
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
+    pub admin: SocketAddr,
+}
+
+/// One mapping, as `/mappings` tells of it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Told {
+    pub name: String,
+    pub origin: String,
+    pub state: String,
+    pub last_processing_result: String,
+    pub resource: Value,
+}
+
+#[derive(Debug, Deserialize)]
+struct All {
+    mappings: Vec<Told>,
+}
+
+/// It is not there, or not what it should be: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("expected a running bridge at {admin} (klr run --admin), {why}")]
+pub(super) struct NotThere {
+    admin: SocketAddr,
+    why: String,
+}
+
+impl Bridge {
+    /// Everything it maps.
+    pub async fn mappings(&self) -> Result<Vec<Told>, NotThere> {
+        Ok(self.get::<All>("/mappings").await?.mappings)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NotThere> {
+        let not_there = |why: String| NotThere { admin: self.admin, why };
+        let client = reqwest::Client::builder().no_proxy().build();
+        let client = client.map_err(|error| not_there(format!("and cannot ask: {error}")))?;
+        let answer = client.get(format!("http://{}{path}", self.admin)).send().await;
+        let answer = answer.and_then(reqwest::Response::error_for_status);
+        let bytes = match answer {
+            Ok(answer) => answer.bytes().await,
+            Err(error) => Err(error),
+        };
+        let bytes = bytes.map_err(|error| match error.status() {
+            Some(status) => not_there(format!("it answers {path} with {status}")),
+            None => not_there("nothing answers there".to_owned()),
+        })?;
+        serde_json::from_slice(&bytes).map_err(|_| not_there(format!("what answers {path} there is none")))
+    }
+}

@@ -1,0 +1,116 @@
+//! `klr mappings`: what a running bridge maps, from files and from its Lambda API.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{
+    admin::{Bridge, Told},
+    say,
+};
+
+/// What to list.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    bridge: Bridge,
+    /// One JSON document a line, for programs
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    format: String,
+}
+
+pub(super) async fn run(args: Args) -> ExitCode {
+    let mappings = match args.bridge.mappings().await {
+        Ok(mappings) => mappings,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    if args.format == "json" {
+        mappings.iter().map(document).for_each(say);
+    } else {
+        table(&mappings).into_iter().for_each(say);
+    }
+    ExitCode::SUCCESS
+}
+
+fn document(mapping: &Told) -> Value {
+    let spec = &mapping.resource["spec"];
+    json!({
+        "name": mapping.name,
+        "origin": mapping.origin,
+        "eventSource": source(spec),
+        "functionName": spec["functionName"],
+        "state": mapping.state,
+        "lastProcessingResult": mapping.last_processing_result,
+    })
+}
+
+/// The ARN, or a topic and where it is.
+fn source(spec: &Value) -> String {
+    if let Some(arn) = spec["eventSourceArn"].as_str() {
+        return arn.to_owned();
+    }
+    let brokers = &spec["selfManagedEventSource"]["endpoints"]["KAFKA_BOOTSTRAP_SERVERS"];
+    let first = brokers[0].as_str().unwrap_or_default();
+    format!("kafka://{first}/{}", spec["topics"][0].as_str().unwrap_or_default())
+}
+
+/// In columns as wide as they need to be.
+fn table(mappings: &[Told]) -> Vec<String> {
+    let head = ["NAME", "SOURCE", "FUNCTION", "STATE", "RESULT", "ORIGIN"].map(str::to_owned);
+    let row = |mapping: &Told| {
+        let spec = &mapping.resource["spec"];
+        let function = spec["functionName"].as_str().unwrap_or_default();
+        let function = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
+        [
+            mapping.name.clone(),
+            source(spec),
+            function.to_owned(),
+            mapping.state.clone(),
+            mapping.last_processing_result.clone(),
+            mapping.origin.clone(),
+        ]
+    };
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(mappings.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = std::array::from_fn(width);
+    let line = |row: &[String; 6]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_need_to_be() {
+        let told = |name: &str, spec: Value| Told {
+            name: name.to_owned(),
+            origin: "api".to_owned(),
+            state: "Enabled".to_owned(),
+            last_processing_result: "OK".to_owned(),
+            resource: json!({ "spec": spec }),
+        };
+        let kafka = json!({
+            "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["k:9092", "l:9092"]}},
+            "topics": ["t"],
+            "functionName": "arn:aws:lambda:us-east-1:000000000000:function:thumbs:live",
+        });
+        let sqs = json!({"eventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q", "functionName": "f"});
+        let lines = table(&[told("orders", kafka), told("m", sqs)]);
+        assert_eq!(
+            lines,
+            [
+                "NAME    SOURCE                                FUNCTION     STATE    RESULT  ORIGIN",
+                "orders  kafka://k:9092/t                      thumbs:live  Enabled  OK      api",
+                "m       arn:aws:sqs:us-east-1:000000000000:q  f            Enabled  OK      api",
+            ]
+            .map(|line| line.to_owned())
+        );
+    }
+}
