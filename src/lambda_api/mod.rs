@@ -108,7 +108,7 @@ impl Api {
         let directory = settings.directory.join("code");
         let code = code::Store::open(directory.clone())
             .map_err(|error| shelf::Error::Disk { file: directory, why: error.to_string() })?;
-        Ok(Arc::new(Self {
+        let api = Self {
             code,
             objects,
             fleet: OnceLock::new(),
@@ -129,7 +129,10 @@ impl Api {
             mappings: mapping::Mappings::open(&store).await?,
             store,
             settings,
-        }))
+        };
+        // What was kept for changes that never came.
+        api.sweep().await;
+        Ok(Arc::new(api))
     }
 
     /// Has functions run by `fleet` from now on. Once: what comes later is ignored, as it is in

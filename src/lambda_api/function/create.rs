@@ -36,6 +36,7 @@ struct Request {
     image: Option<String>,
     tags: BTreeMap<String, String>,
     publish: bool,
+    /// Its ARN.
     code_signing: Option<String>,
 }
 
@@ -88,6 +89,7 @@ impl Request {
             constraints.missing("code");
         }
         constraints.check()?;
+        given::check_supported(fields)?;
         let name = Name::parse(name.unwrap_or_default(), None, Form::Create, api.identity())?;
         let tags = fields.map("Tags")?.unwrap_or_default();
         tags::check(&tags)?;

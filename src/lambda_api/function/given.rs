@@ -229,6 +229,18 @@ fn image_config(fields: &Fields<'_>) -> Result<Option<ImageConfig>, Error> {
     }))
 }
 
+/// Refuses what would be ignored: who asks for it relies on it.
+pub(super) fn check_supported(fields: &Fields<'_>) -> Result<(), Error> {
+    let unknown =
+        ["AcceleratorConfig", "CapacityProviderConfig", "DurableConfig", "RuntimeConfig", "TenancyConfig"];
+    match unknown.into_iter().find(|member| fields.has(member)) {
+        Some(member) => {
+            Err(Error::invalid(format!("{member} is not supported here: functions run on this machine.")))
+        }
+        None => Ok(()),
+    }
+}
+
 /// `Architectures`, which creations and new code may say.
 pub(super) fn architectures(
     fields: &Fields<'_>,

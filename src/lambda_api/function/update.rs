@@ -34,8 +34,9 @@ pub(super) async fn configuration(
     let mut constraints = Constraints::default();
     let given = Given::read(&body, &mut constraints)?;
     constraints.check()?;
+    given::check_supported(&fields)?;
     let name = Name::parse(&name, None, Form::Plain, api.identity())?;
-    let change = api.change().await;
+    let mut change = api.change().await;
     let now = api.now();
     find(&api, &name)?;
     let mut version = Version::clone(&*latest(&api, &name)?);
@@ -43,7 +44,6 @@ pub(super) async fn configuration(
     settled(&version, &api, now)?;
     given.apply(&api, &mut version.config)?;
     changed(&mut version, &api);
-    let mut change = change;
     let version = change.put(&api.versions, version_key(&name.function, 0), version);
     change.commit().await?;
     ok(&show(&version, api.identity(), now, Arn::Unqualified, States::All))

@@ -1,6 +1,7 @@
 //! Functions, asked for through the router as tools ask.
 
 mod aliases;
+mod full;
 mod lives;
 mod refusals;
 mod tags;

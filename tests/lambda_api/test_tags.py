@@ -1,0 +1,17 @@
+"""Tags of functions."""
+
+from conftest import refused
+
+
+def test_tags(lam, function):
+    made = function(Tags={"a": "1"})
+    arn = made["FunctionArn"]
+    lam.tag_resource(Resource=arn, Tags={"a": "2", "b": "3"})
+    assert lam.list_tags(Resource=arn)["Tags"] == {"a": "2", "b": "3"}
+    lam.untag_resource(Resource=arn, TagKeys=["a", "none"])
+    assert lam.get_function(FunctionName=arn)["Tags"] == {"b": "3"}
+    many = {f"k{n}": "v" for n in range(50)}
+    message = refused("InvalidParameterValueException", lam.tag_resource, Resource=arn, Tags=many)
+    assert message == "Number of tags exceeds resource tag limit."
+    message = refused("InvalidParameterValueException", lam.list_tags, Resource=f"{arn}:1")
+    assert message == "Tags on function aliases and versions are not supported. Please specify a function ARN."
