@@ -20,6 +20,10 @@ use crate::{
 /// Between two starts that fail: at first, and at most. An invocation does not wait for it.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
+/// What a process takes, at most, from its answer to asking for more. Who calls again at once is to meet the same one, where no
+/// process is started ahead of him.
+const BETWEEN: Duration = Duration::from_millis(50);
+
 /// A function that can be invoked.
 pub(crate) struct Function {
     pub(crate) settings: Settings,
@@ -67,7 +71,12 @@ impl Function {
         self.sandboxes.spawn(async move {
             loop {
                 tokio::select! {
-                    () = function.pool.short.notified() => function.hire(function.pool.hire()),
+                    () = function.pool.short.notified() => {
+                        if !function.settings.ahead {
+                            tokio::time::sleep(BETWEEN).await;
+                        }
+                        function.hire(function.pool.hire());
+                    }
                     () = function.plan.end.cancelled() => return,
                     () = function.plan.kill.cancelled() => return,
                 }

@@ -119,16 +119,21 @@ mod tests {
         assert_eq!(fs::read(one.path().join("f")).unwrap(), b"1");
         let path = one.path().to_owned();
         drop((one, two));
-        for _ in 0..500 {
-            if !path.exists() {
-                break;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        assert!(!path.exists());
+        eventually(|| !path.exists()).await;
         let again = folders.of("k", vec![zip]).await.unwrap();
         assert!(again.path().join("f").exists());
         assert!(folders.of("broken", vec![directory.path().join("none")]).await.is_err());
-        assert_eq!(fs::read_dir(&root).unwrap().count(), 1, "what was not finished is not left");
+        // What was not finished is not left.
+        eventually(|| fs::read_dir(&root).unwrap().count() == 1).await;
+    }
+
+    async fn eventually(holds: impl Fn() -> bool) {
+        for _ in 0..1000 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("not within 10 s");
     }
 }

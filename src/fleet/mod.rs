@@ -256,3 +256,6 @@ impl Fleet {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -196,3 +196,6 @@ impl Api {
         answer.await.into_response()
     }
 }
+
+#[cfg(test)]
+mod tests;
