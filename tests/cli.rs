@@ -375,7 +375,7 @@ fn the_admin_port_is_for_probes_and_local_tools() {
         "{}",
         metrics.text()
     );
-    for path in ["/healthz", "/readyz", "/metrics"] {
+    for path in ["/healthz", "/readyz", "/metrics", "/mappings"] {
         assert_eq!(ask("GET", path, &[("origin", "http://localhost")]).status, 403, "{path}");
         assert_eq!(ask("GET", path, &[("host", "evil.example:9090")]).status, 403, "{path}");
         assert_eq!(ask("GET", path, &[("host", "localhost:9090")]).status, 200, "{path}");

@@ -32,8 +32,13 @@ impl Function for Notes {
 
 impl Notes {
     fn records(&self) -> Vec<Value> {
+        // Kafka's are by partition.
+        let lists = |event: &Value| match event["records"].as_object() {
+            Some(partitions) => partitions.values().cloned().collect(),
+            None => vec![event["Records"].clone()],
+        };
         let events = self.0.lock().unwrap();
-        events.iter().flat_map(|event| event["Records"].as_array().unwrap().clone()).collect()
+        events.iter().flat_map(lists).flat_map(|list| list.as_array().unwrap().clone()).collect()
     }
 
     async fn wait_for(&self, records: usize) {
@@ -63,12 +68,14 @@ async fn made(state: &tempfile::TempDir) -> Arc<Made> {
 }
 
 /// Runs a mapping through its life; `put` sends the nth record.
-async fn live(spec: Value, missing: (Value, &str), put: impl Fn(usize)) {
+async fn live(spec: Value, missing: Option<(Value, &str)>, put: impl Fn(usize)) {
     let state = tempfile::tempdir().unwrap();
     let made = made(&state).await;
     let board = &made.wiring.board;
-    let refused = made.check(&mapping(missing.0), Duration::from_secs(3)).await.unwrap_err();
-    assert_eq!(refused.to_string(), missing.1);
+    if let Some((spec, words)) = missing {
+        let refused = made.check(&mapping(spec), Duration::from_secs(3)).await.unwrap_err();
+        assert_eq!(refused.to_string(), words);
+    }
 
     let mapping = mapping(spec);
     made.check(&mapping, Duration::from_secs(3)).await.unwrap();
@@ -111,7 +118,7 @@ async fn a_queue() {
         let queue = Arc::clone(&queue);
         std::thread::spawn(move || queue.send(format!("m{nth}"))).join().unwrap();
     };
-    live(spec(queue.arn()), (spec(format!("{}-missing", queue.arn())), no_queue), put).await;
+    live(spec(queue.arn()), Some((spec(format!("{}-missing", queue.arn())), no_queue)), put).await;
 
     let state = tempfile::tempdir().unwrap();
     let slow = made(&state).await.check(&mapping(spec(queue.arn())), Duration::from_secs(60)).await;
@@ -134,7 +141,7 @@ async fn a_kinesis_stream() {
             .join()
             .unwrap();
     };
-    live(spec(stream.arn()), (spec(missing), &words), put).await;
+    live(spec(stream.arn()), Some((spec(missing), &words)), put).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,5 +160,21 @@ async fn a_tables_stream() {
         let table = Arc::clone(&table);
         std::thread::spawn(move || table.put(&format!("i{nth}"), "x")).join().unwrap();
     };
-    live(spec(table.stream.clone()), (spec(missing), &words), put).await;
+    live(spec(table.stream.clone()), Some((spec(missing), &words)), put).await;
+}
+
+/// Whether a cluster is there shows when it is read: AWS does not look.
+#[cfg(feature = "kafka")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic() {
+    let broker = klr_kafka::Embedded::start("made", 2).unwrap();
+    let spec = json!({
+        "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [broker.bootstrap()]}},
+        "topics": ["made"], "startingPosition": "LATEST", "maximumBatchingWindowInSeconds": 0,
+    });
+    let put = |nth: usize| {
+        let produced = async { broker.produce("made", &format!("k{nth}"), "x", ("h", "v")).await.unwrap() };
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(produced));
+    };
+    live(spec, None, put).await;
 }

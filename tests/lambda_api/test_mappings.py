@@ -1,0 +1,264 @@
+"""Event source mappings, over real queues and streams: ElasticMQ, kinesis-mock, DynamoDB Local."""
+
+import json
+import os
+import time
+
+import pytest
+
+from conftest import ACCOUNT, REGION, client, eventually, refused, unique
+
+# Sends what it gets to a queue of the test's; an item that says so fails.
+TELL = """
+import json, os, urllib.request
+import boto3
+
+sqs = boto3.client("sqs", endpoint_url=os.environ["SQS"], region_name="us-east-1", aws_access_key_id="t",
+                   aws_secret_access_key="t")
+
+def handler(event, context):
+    sqs.send_message(QueueUrl=os.environ["OUT"], MessageBody=json.dumps(event))
+    if "fail" in json.dumps(event):
+        raise ValueError("as it was told")
+"""
+
+QUICK = 2
+
+
+@pytest.fixture(scope="session")
+def sqs():
+    return client("sqs")
+
+
+@pytest.fixture
+def queue(sqs):
+    """Makes queues: their URL and ARN."""
+
+    def make(**attributes):
+        name = unique("queue")
+        url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+    return make
+
+
+@pytest.fixture
+def told(sqs, queue, function):
+    """A function that tells what it gets, and how to hear it."""
+
+    def make(**settings):
+        out, _ = queue()
+        endpoint = os.environ["AWS_ENDPOINT_URL_SQS"]
+        environment = {"Variables": {"OUT": out, "SQS": endpoint}}
+        name = function(TELL, Environment=environment, **settings)["FunctionName"]
+
+        def hear(count=1, within=60):
+            """The records of the next events, until there are so many."""
+            heard = []
+            end = time.time() + within
+            while len(heard) < count and time.time() < end:
+                answer = sqs.receive_message(QueueUrl=out, WaitTimeSeconds=1, MaxNumberOfMessages=10)
+                for message in answer.get("Messages", []):
+                    heard += json.loads(message["Body"])["Records"]
+                    sqs.delete_message(QueueUrl=out, ReceiptHandle=message["ReceiptHandle"])
+            return heard
+
+        return name, hear
+
+    return make
+
+
+@pytest.fixture
+def mapping(lam):
+    """Makes mappings, and deletes them in the end."""
+    made = []
+
+    def make(wait="Enabled", **request):
+        answer = lam.create_event_source_mapping(**request)
+        made.append(answer["UUID"])
+        if wait:
+            reach(lam, answer["UUID"], wait)
+        return answer
+
+    yield make
+    for uuid in made:
+        try:
+            eventually(lambda: settled(lam, uuid))
+            lam.delete_event_source_mapping(UUID=uuid)
+        except lam.exceptions.ResourceNotFoundException:
+            pass
+
+
+def settled(lam, uuid):
+    return lam.get_event_source_mapping(UUID=uuid)["State"] in ("Enabled", "Disabled")
+
+
+def reach(lam, uuid, state, within=60):
+    def seen():
+        answer = lam.get_event_source_mapping(UUID=uuid)
+        return answer if answer["State"] == state else None
+
+    return eventually(seen, within)
+
+
+def gone(lam, uuid):
+    def seen():
+        try:
+            lam.get_event_source_mapping(UUID=uuid)
+        except lam.exceptions.ResourceNotFoundException:
+            return True
+
+    eventually(seen, 60)
+
+
+def test_a_queue_is_read_changed_disabled_and_deleted(lam, sqs, queue, told, mapping):
+    url, arn = queue()
+    name, hear = told()
+    begun = time.time()
+    made = mapping(EventSourceArn=arn, FunctionName=name)
+    print(f"enabled after {time.time() - begun:.2f} s")
+    assert made["State"] == "Creating" and made["BatchSize"] == 10
+    sqs.send_message(QueueUrl=url, MessageBody="one")
+    assert [record["body"] for record in hear()] == ["one"]
+    uuid = made["UUID"]
+    changed = lam.update_event_source_mapping(UUID=uuid, BatchSize=1)
+    assert (changed["State"], changed["BatchSize"]) == ("Updating", 1)
+    reach(lam, uuid, "Enabled")
+    assert lam.update_event_source_mapping(UUID=uuid, Enabled=False)["State"] == "Disabling"
+    reach(lam, uuid, "Disabled")
+    sqs.send_message(QueueUrl=url, MessageBody="two")
+    assert hear(within=3) == []
+    assert lam.update_event_source_mapping(UUID=uuid, Enabled=True)["State"] == "Enabling"
+    assert [record["body"] for record in hear()] == ["two"]
+    reach(lam, uuid, "Enabled")
+    assert lam.delete_event_source_mapping(UUID=uuid)["State"] == "Deleting"
+    gone(lam, uuid)
+
+
+def test_a_filter_keeps_out_what_does_not_match(lam, sqs, queue, told, mapping):
+    url, arn = queue()
+    name, hear = told()
+    pattern = json.dumps({"body": {"kind": ["wanted"]}})
+    made = mapping(
+        EventSourceArn=arn, FunctionName=name, FilterCriteria={"Filters": [{"Pattern": pattern}]},
+        FunctionResponseTypes=["ReportBatchItemFailures"], Tags={"team": "orders"},
+    )
+    assert made["FilterCriteria"] == {"Filters": [{"Pattern": pattern}]}
+    assert lam.list_tags(Resource=made["EventSourceMappingArn"])["Tags"] == {"team": "orders"}
+    for kind in ("other", "wanted"):
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"kind": kind}))
+    assert [json.loads(record["body"])["kind"] for record in hear()] == ["wanted"]
+
+
+def test_an_alias_may_point_elsewhere_at_the_next_batch(lam, sqs, queue, told, mapping):
+    url, arn = queue()
+    name, hear = told()
+    lam.publish_version(FunctionName=name)
+    lam.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    made = mapping(EventSourceArn=arn, FunctionName=f"{name}:live")
+    assert made["FunctionArn"].endswith(f":{name}:live")
+    sqs.send_message(QueueUrl=url, MessageBody="through the alias")
+    assert len(hear()) == 1
+    assert refused(
+        "InvalidParameterValueException", lam.create_event_source_mapping,
+        EventSourceArn=arn, FunctionName=f"{name}:other",
+    ) == "Function does not exist"
+
+
+def test_a_mapping_outlives_its_function(lam, sqs, queue, told, mapping):
+    url, arn = queue()
+    name, _ = told()
+    uuid = mapping(EventSourceArn=arn, FunctionName=name)["UUID"]
+    lam.delete_function(FunctionName=name)
+    assert lam.get_event_source_mapping(UUID=uuid)["State"] == "Enabled"
+    sqs.send_message(QueueUrl=url, MessageBody="nobody there")
+    said = eventually(lambda: lam.get_event_source_mapping(UUID=uuid).get("LastProcessingResult"), 60)
+    assert said == "PROBLEM: Function does not exist"
+
+
+def test_a_stream_begins_at_its_end(lam, told, mapping):
+    kinesis = client("kinesis")
+    stream = unique("stream")
+    kinesis.create_stream(StreamName=stream, ShardCount=2)
+    kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+    arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}"
+    name, hear = told()
+    kinesis.put_record(StreamName=stream, PartitionKey="a", Data=b"before")
+    made = mapping(EventSourceArn=arn, FunctionName=name, StartingPosition="LATEST")
+    assert made["LastProcessingResult"] == "No records processed"
+    kinesis.put_record(StreamName=stream, PartitionKey="a", Data=b"after")
+    assert [record["kinesis"]["data"] for record in hear()] == ["YWZ0ZXI="]
+    assert lam.get_event_source_mapping(UUID=made["UUID"])["LastProcessingResult"] == "OK"
+
+
+def test_what_a_function_fails_on_goes_to_the_destination(lam, sqs, queue, told, mapping):
+    kinesis = client("kinesis")
+    stream = unique("stream")
+    kinesis.create_stream(StreamName=stream, ShardCount=1)
+    kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
+    arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}"
+    failed, failed_arn = queue()
+    name, _ = told()
+    mapping(
+        EventSourceArn=arn, FunctionName=name, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=1, BatchSize=1,
+        DestinationConfig={"OnFailure": {"Destination": failed_arn}},
+    )
+    # Its data is base64: the key is what the function sees.
+    kinesis.put_record(StreamName=stream, PartitionKey="fail", Data=b"x")
+    answer = eventually(lambda: sqs.receive_message(QueueUrl=failed, WaitTimeSeconds=1).get("Messages"), 60)
+    record = json.loads(answer[0]["Body"])
+    assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 2
+    assert record["requestContext"]["functionArn"].endswith(f"function:{name}")
+
+
+def test_a_tables_changes(lam, told, mapping):
+    dynamodb = client("dynamodb")
+    table = unique("table")
+    made = dynamodb.create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    arn = made["TableDescription"]["LatestStreamArn"]
+    name, hear = told()
+    mapping(EventSourceArn=arn, FunctionName=name, StartingPosition="LATEST")
+    dynamodb.put_item(TableName=table, Item={"id": {"S": "a"}})
+    assert [record["dynamodb"]["Keys"] for record in hear()] == [{"id": {"S": "a"}}]
+
+
+def test_what_is_not_there_is_refused(lam, queue, told):
+    name, _ = told()
+    missing = f"arn:aws:sqs:{REGION}:{ACCOUNT}:missing"
+    assert refused(
+        "InvalidParameterValueException", lam.create_event_source_mapping, EventSourceArn=missing, FunctionName=name
+    ) == (
+        "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+        "SQS Error Message: The specified queue does not exist."
+    )
+    for arn in (
+        f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/missing",
+        f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/missing/stream/2026-01-01T00:00:00.000",
+    ):
+        said = refused(
+            "InvalidParameterValueException", lam.create_event_source_mapping,
+            EventSourceArn=arn, FunctionName=name, StartingPosition="LATEST",
+        )
+        assert said == f"Stream not found: {arn}"
+    _, short = queue(VisibilityTimeout="5")
+    assert refused(
+        "InvalidParameterValueException", lam.create_event_source_mapping, EventSourceArn=short, FunctionName=name
+    ) == "Queue visibility timeout: 5 seconds is less than Function timeout: 10 seconds"
+    unknown = "1c9a1a8e-0000-4000-8000-000000000000"
+    assert refused("ResourceNotFoundException", lam.get_event_source_mapping, UUID=unknown)
+
+
+def test_mappings_are_listed_page_by_page(lam, queue, told, mapping):
+    name, _ = told()
+    made = {mapping("Disabled", EventSourceArn=queue()[1], FunctionName=name, Enabled=False)["UUID"] for _ in range(5)}
+    pages = lam.get_paginator("list_event_source_mappings").paginate(
+        FunctionName=name, PaginationConfig={"PageSize": 2}
+    )
+    seen = [one["UUID"] for page in pages for one in page["EventSourceMappings"]]
+    assert sorted(seen) == sorted(made)
