@@ -78,7 +78,7 @@ impl Queue {
 
     /// Attends to one event, and tells the schedule how that ended.
     async fn attend(&self, means: &Means, key: Key, lane: LaneId, wait: Duration) {
-        let attended = AssertUnwindSafe(self.work(means, key, wait)).catch_unwind().await;
+        let attended = AssertUnwindSafe(self.work(means, key, lane, wait)).catch_unwind().await;
         let attended = attended.unwrap_or_else(|_| {
             tracing::error!(function = %self.agenda.schedule().name(lane), "an attempt panicked: once more later");
             Attended { how: self.later(self.options.delays.longest), accepted: self.now(), answered: false }
@@ -89,10 +89,8 @@ impl Queue {
         self.agenda.bell.notify_one();
     }
 
-    async fn work(&self, means: &Means, key: Key, wait: Duration) -> Attended {
-        let size = (self.reader.size(key) as usize).div_ceil(1024).min(self.options.held_kb);
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        let _held = self.held.acquire_many(size).await;
+    async fn work(&self, means: &Means, key: Key, lane: LaneId, wait: Duration) -> Attended {
+        let _held = self.held.hold(lane, self.reader.size(key) as usize).await;
         let stored = match self.read(key).await {
             Ok(Some(stored)) => stored,
             Ok(None) => return Attended { how: Ended::Settled, accepted: self.now(), answered: false },

@@ -7,14 +7,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{
-    sync::{Notify, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::{sync::Notify, task::spawn_blocking};
 
 use super::{
     error::Error,
     event::{Event, Stage, Stored},
+    held::Held,
     log::{Key, Label, Limits, Log, Reader},
     metrics::Metrics,
     next::Delays,
@@ -40,8 +38,8 @@ pub struct Options {
     pub per_function: usize,
     /// Events of all functions that are.
     pub at_once: usize,
-    /// Kilobytes of events that are held in memory for that.
-    pub held_kb: usize,
+    /// Bytes of events that are held in memory for that.
+    pub held: usize,
     /// Events that failed for good and went nowhere, kept to be looked at.
     pub kept: usize,
     /// What time it is.
@@ -71,7 +69,7 @@ impl Default for Options {
             bytes: 8 << 30,
             per_function: 100,
             at_once: 1000,
-            held_kb: 64 << 10,
+            held: 64 << 20,
             kept: 10_000,
             clock: Arc::new(Timestamp::now),
         }
@@ -94,8 +92,7 @@ pub struct Queue {
     pub(super) reader: Reader,
     pub(super) agenda: Arc<Agenda>,
     pub(super) options: Options,
-    /// Kilobytes of events that are attended to.
-    pub(super) held: Semaphore,
+    pub(super) held: Held,
     pub(super) metrics: Metrics,
 }
 
@@ -127,7 +124,8 @@ impl Queue {
         let opened = spawn_blocking(move || {
             let (log, left) = Log::open(&path, limits)?;
             let mut schedule = Schedule::new(widths, delays);
-            left.into_sorted().iter().for_each(|(key, label)| schedule.add(*key, label));
+            left.oldest_first().for_each(|(key, label)| schedule.add(key, label));
+            drop(left);
             let reader = log.reader();
             let agenda = Arc::new(Agenda { schedule: Mutex::new(schedule), bell: Notify::new() });
             let told = Arc::clone(&agenda);
@@ -136,7 +134,7 @@ impl Queue {
         });
         // A panic there is one here.
         let (reader, agenda, writer) = opened.await.map_err(|_| Error::Closed)??;
-        let held = Semaphore::new(options.held_kb);
+        let held = Held::new(options.held);
         Ok(Arc::new(Self { writer, reader, agenda, options, held, metrics }))
     }
 

@@ -26,6 +26,7 @@ mod drive;
 mod error;
 mod event;
 mod handle;
+mod held;
 mod log;
 mod metrics;
 mod next;

@@ -180,11 +180,13 @@ impl Left {
     }
 
     /// Each, the oldest first.
-    pub fn into_sorted(self) -> Vec<(Key, Label)> {
-        let label = |(at, label): (usize, Option<Label>)| Some((Key(u32::try_from(at).ok()?), label?));
-        let mut all: Vec<_> = self.0.into_iter().enumerate().filter_map(label).collect();
-        all.sort_unstable_by_key(|(key, label)| (label.accepted, *key));
-        all
+    pub fn oldest_first(&self) -> impl Iterator<Item = (Key, &Label)> {
+        let label = |key: Key| self.0.get(key.0 as usize)?.as_ref();
+        let keys = (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(Key);
+        // There may be millions: only what is compared is copied.
+        let mut order: Vec<_> = keys.filter_map(|key| Some((label(key)?.accepted, key))).collect();
+        order.sort_unstable();
+        order.into_iter().filter_map(move |(_, key)| Some((key, label(key)?)))
     }
 }
 

@@ -29,7 +29,7 @@ use super::{
 
 /// A function's lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct LaneId(u32);
+pub(super) struct LaneId(pub u32);
 
 /// How many at once.
 #[derive(Debug, Clone, Copy)]
@@ -169,20 +169,27 @@ impl Schedule {
             out.push(Action::Forget { key, lane });
         }
         self.wake(now.as_millisecond());
+        let mut held_back = Vec::new();
         while self.flying < self.widths.all
             && let Some(id) = self.turns.pop_front()
         {
             let lane = &mut self.lanes[id.0 as usize];
             lane.enlisted = false;
             let wait = self.delays.back_off(lane.throttles + 1);
-            if let Some(key) = lane.take(self.widths.lane, now.as_millisecond()) {
+            // Half of what the others leave it: a few functions that hang cannot have it all.
+            let share = (self.widths.all - (self.flying - lane.flying)).div_ceil(2);
+            if let Some(key) = lane.take(self.widths.lane.min(share), now.as_millisecond()) {
                 self.flying += 1;
                 out.push(Action::Start { key, lane: id, wait });
                 self.enlist(id);
             } else if let Some(expiry) = lane.alarm() {
                 self.later.push(Reverse((expiry, id, None)));
+            } else if lane.flying >= share {
+                held_back.push(id);
             }
         }
+        // Their share may be larger when others have ended.
+        held_back.into_iter().for_each(|id| self.enlist(id));
     }
 
     /// When time alone changes something.

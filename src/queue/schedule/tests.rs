@@ -41,7 +41,8 @@ fn a_stuck_function_holds_up_nobody_else() {
     (0..100).for_each(|n| schedule.add(Key(n), &label("stuck")));
     (100..110).for_each(|n| schedule.add(Key(n), &label("quick")));
     let first = started(&mut schedule, 0);
-    assert_eq!(first.len(), 5);
+    // Two each: a fifth would be more than half of what the other leaves.
+    assert_eq!(first.len(), 4);
     let mut quick: Vec<_> = first.into_iter().filter(|(key, _)| key.0 >= 100).collect();
     let mut done = 0;
     while let Some(event) = quick.pop() {
