@@ -23,6 +23,8 @@
 mod frame;
 mod hint;
 mod index;
+mod op;
+mod open;
 mod reader;
 mod seen;
 mod segment;
@@ -30,26 +32,25 @@ mod segment;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, File},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
-
 use self::{
-    frame::Place,
     index::Index,
-    seen::{Names, Seen},
+    op::{Mark, Run},
+    seen::Seen,
     segment::START,
 };
-use super::{error::Error, event::Stored};
+use super::error::Error;
 
 pub(super) use self::{
     index::{Key, Sum},
+    op::{Body, Op},
+    open::Left,
     reader::Reader,
     seen::Label,
 };
@@ -71,35 +72,6 @@ impl Limits {
     fn reserve(&self) -> u64 {
         self.segment / 16
     }
-}
-
-/// What is written of an event.
-#[derive(Debug)]
-pub(super) struct Body {
-    pub label: Label,
-    head: Vec<u8>,
-    payload: Bytes,
-}
-
-impl Body {
-    pub fn of(stored: &Stored) -> Self {
-        Self { label: Label::of(stored), head: stored.head(), payload: stored.event.payload.clone() }
-    }
-
-    pub fn size(&self) -> u64 {
-        frame::put_size(&self.head, &self.payload) as u64
-    }
-}
-
-/// One thing to be written.
-#[derive(Debug)]
-pub(super) enum Op {
-    /// A new event.
-    Put(Body),
-    /// An event has come further.
-    Replace(Key, Body),
-    /// An event is settled.
-    Done(Key),
 }
 
 /// The log, for its one writer.
@@ -125,102 +97,7 @@ struct Active {
     hint: Option<hint::Writer>,
 }
 
-/// Frames for one write.
-#[derive(Debug, Default)]
-struct Run {
-    bytes: Vec<u8>,
-    marks: Vec<Mark>,
-    new: Sum,
-    /// Events it is about already: what comes after must know where they stand then.
-    touched: HashSet<Key>,
-}
-
-impl Run {
-    fn is_new(&self, op: &Op) -> bool {
-        match op {
-            Op::Put(_) => true,
-            Op::Replace(key, _) | Op::Done(key) => !self.touched.contains(key),
-        }
-    }
-}
-
-/// What the index does once they are safe.
-#[derive(Debug)]
-enum Mark {
-    Put {
-        offset: usize,
-        length: usize,
-        key: Option<Key>,
-        replaces: Place,
-        label: Label,
-    },
-    Done {
-        key: Key,
-        place: Place,
-    },
-    /// Settled before.
-    Nothing(Key),
-}
-
-/// The events that were in the log when it was opened: by their keys, with holes.
-#[derive(Debug, Default)]
-pub(super) struct Left(Vec<Option<Label>>);
-
-impl Left {
-    fn put(&mut self, key: Key, label: Label) {
-        let at = key.0 as usize;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, None);
-        }
-        self.0[at] = Some(label);
-    }
-
-    fn done(&mut self, key: Key) {
-        self.0[key.0 as usize] = None;
-    }
-
-    /// Each, the oldest first.
-    pub fn oldest_first(&self) -> impl Iterator<Item = (Key, &Label)> {
-        let label = |key: Key| self.0.get(key.0 as usize)?.as_ref();
-        let keys = (0..u32::try_from(self.0.len()).unwrap_or(u32::MAX)).map(Key);
-        // There may be millions: only what is compared is copied.
-        let mut order: Vec<_> = keys.filter_map(|key| Some((label(key)?.accepted, key))).collect();
-        order.sort_unstable();
-        order.into_iter().filter_map(move |(_, key)| Some((key, label(key)?)))
-    }
-}
-
 impl Log {
-    /// Opens the log of a directory, which is made if missing (0700), and takes it for this process.
-    pub fn open(directory: &Path, limits: Limits) -> Result<(Self, Left), Error> {
-        let lock = own(directory)?;
-        let numbers = numbers(directory)?;
-        let mut index = Index::starting_at(numbers.first().copied().unwrap_or(1));
-        let (mut names, mut left) = (Names::default(), Left::default());
-        for number in &numbers {
-            if index.next() != *number {
-                let file = segment::log(directory, index.next());
-                return Err(Error::Damaged { file, why: "it is missing".to_owned() });
-            }
-            let last = Some(number) == numbers.last();
-            let known = if last { None } else { hint::read(&segment::hint(directory, *number), &mut names) };
-            let found = match known {
-                Some(seen) => segment::known(directory, *number, seen)?,
-                None => segment::open(directory, *number, last, &mut names)?,
-            };
-            let end = found.end;
-            index.push(found.file, end);
-            let hint = if last { rewritten(directory, *number, &found.seen) } else { None };
-            restore(&mut index, found.seen, &mut left);
-            if last {
-                let file = index.segments.back().map(|segment| Arc::clone(&segment.file));
-                let active = file.map(|file| Active { file, end, torn: None, hint });
-                return Ok((Self::new(directory, limits, index, active, lock), left));
-            }
-        }
-        Ok((Self::new(directory, limits, index, None, lock), left))
-    }
-
     fn new(directory: &Path, limits: Limits, index: Index, active: Option<Active>, lock: File) -> Self {
         let index = Arc::new(Mutex::new(index));
         Self { directory: directory.to_owned(), limits, index, active, compacted: 0, _lock: lock }
@@ -248,7 +125,7 @@ impl Log {
                 self.room_for(&op)
             });
             match refused {
-                Ok(()) => self.add(&mut run, op),
+                Ok(()) => run.add(op, &self.index()),
                 Err(error) => {
                     // In their order.
                     self.flush(&mut run, &mut answers);
@@ -306,32 +183,6 @@ impl Log {
         drop(index);
         self.active = file.map(|file| Active { file, end: START, torn: None, hint });
         Ok(())
-    }
-
-    fn add(&self, run: &mut Run, op: Op) {
-        let offset = run.bytes.len();
-        if let Op::Replace(key, _) | Op::Done(key) = &op {
-            run.touched.insert(*key);
-        }
-        let mark = match op {
-            Op::Put(body) => {
-                run.new.events += 1;
-                run.new.bytes += body.size();
-                put(run, offset, None, Place::NONE, body)
-            }
-            Op::Replace(key, body) => match self.index().place(key) {
-                Some(place) => put(run, offset, Some(key), place, body),
-                None => Mark::Nothing(key),
-            },
-            Op::Done(key) => match self.index().place(key) {
-                Some(place) => {
-                    frame::done(&mut run.bytes, place);
-                    Mark::Done { key, place }
-                }
-                None => Mark::Nothing(key),
-            },
-        };
-        run.marks.push(mark);
     }
 
     /// Writes a run, makes it safe, and takes it into the index.
@@ -462,11 +313,6 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn put(run: &mut Run, offset: usize, key: Option<Key>, replaces: Place, body: Body) -> Mark {
-    frame::put(&mut run.bytes, replaces, &body.head, &body.payload);
-    Mark::Put { offset, length: run.bytes.len() - offset, key, replaces, label: body.label }
-}
-
 /// No more is written to it.
 fn seal(active: &mut Active) {
     // Room it took and does not need. If it keeps it, zeros are at its end, and read as such.
@@ -474,61 +320,4 @@ fn seal(active: &mut Active) {
     if let Some(hint) = active.hint.take() {
         let _ = hint.finish();
     }
-}
-
-/// The hint of a segment that goes on growing.
-fn rewritten(directory: &Path, number: u32, seen: &[Seen]) -> Option<hint::Writer> {
-    let mut hint = hint::Writer::create(&segment::hint(directory, number)).ok()?;
-    seen.iter().try_for_each(|seen| hint.add(seen)).ok()?;
-    Some(hint)
-}
-
-/// Takes what was seen in a segment into the index.
-fn restore(index: &mut Index, seen: Vec<Seen>, left: &mut Left) {
-    for seen in seen {
-        match seen {
-            Seen::Put { offset, length, replaces, label } => {
-                let key = index.at(replaces);
-                left.put(index.put(offset, length, key), label);
-            }
-            Seen::Done(place) => {
-                // Unknown: it was in a segment that is gone.
-                if let Some(key) = index.at(place) {
-                    index.done(key);
-                    left.done(key);
-                }
-            }
-        }
-    }
-}
-
-/// Makes the directory, durably, and locks it.
-fn own(directory: &Path) -> Result<File, Error> {
-    let failed = |error: io::Error| Error::disk(directory, &error);
-    let made =
-        directory.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).count();
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let lock = options.open(directory.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::InUse { directory: directory.to_owned() }),
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
-    for part in directory.ancestors().take(made + 1).filter(|part| !part.as_os_str().is_empty()) {
-        segment::sync(part).map_err(|error| Error::disk(part, &error))?;
-    }
-    Ok(lock)
-}
-
-/// The segments there are, in order.
-fn numbers(directory: &Path) -> Result<Vec<u32>, Error> {
-    let failed = |error: io::Error| Error::disk(directory, &error);
-    let mut numbers = BTreeSet::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".log")?.parse::<u32>().ok()));
-    }
-    Ok(numbers.into_iter().collect())
 }

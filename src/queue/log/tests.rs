@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
-use crate::queue::event::{Event, Stage};
+use crate::queue::event::{Event, Stage, Stored};
 
 const SMALL: Limits = Limits { segment: 16 << 10, events: 1_000_000, bytes: 1 << 30 };
 
