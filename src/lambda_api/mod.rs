@@ -9,6 +9,7 @@
 
 mod account;
 mod answer;
+mod asynchronous;
 mod body;
 mod capacity;
 pub mod code;
