@@ -147,11 +147,6 @@ impl Query {
     pub(super) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
-
-    /// Whether the name is there at all.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.all(name).next().is_some()
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {

@@ -4,9 +4,6 @@
 //! what is on the [shelves](shelf). An answer is sent after the change it tells of is durable. Roles and policies are
 //! recorded, not enforced.
 
-// While the areas are being written; goes with the last of them.
-#![allow(dead_code, unused_imports)]
-
 mod account;
 mod answer;
 mod asynchronous;

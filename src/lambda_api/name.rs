@@ -92,7 +92,7 @@ impl Name {
         let parts = PARTS.captures(text);
         let part = |name| parts.as_ref().and_then(|parts| Some(parts.name(name)?.as_str()));
         if let Some(account) = part("account").filter(|account| *account != identity.account) {
-            return Err(foreign(text, account, identity));
+            return Err(foreign(text, account, form, identity));
         }
         if let Some(region) = part("region").filter(|region| *region != identity.region) {
             return Err(Error::not_found(format!(
@@ -152,7 +152,10 @@ pub(super) fn check_qualifier(constraints: &mut Constraints, qualifier: &str) {
     }
 }
 
-fn foreign(text: &str, account: &str, identity: &Identity) -> Error {
+fn foreign(text: &str, account: &str, form: Form, identity: &Identity) -> Error {
+    if form == Form::Create {
+        return Error::new(Code::AccessDenied, "");
+    }
     let resource = if text.starts_with("arn:") { text.to_owned() } else { format!("{account}'s {text}") };
     Error::new(
         Code::AccessDenied,

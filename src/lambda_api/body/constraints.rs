@@ -95,11 +95,6 @@ impl Constraints {
         }
     }
 
-    /// Whether nothing was wrong so far.
-    pub(in super::super) fn hold(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// `ValidationException` with everything that was wrong.
     pub(in super::super) fn check(self) -> Result<(), Error> {
         self.check_as(Code::Validation)
@@ -127,7 +122,6 @@ mod tests {
         constraints.within("memorySize", 128, 128..=10_240);
         constraints.length("handler", "", 1..=128);
         constraints.missing("role");
-        assert!(!constraints.hold());
         assert_eq!(
             constraints.check().unwrap_err().message(),
             "3 validation errors detected: Value '901' at 'timeout' failed to satisfy constraint: Member must have value \

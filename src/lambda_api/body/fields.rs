@@ -53,11 +53,6 @@ impl<'a> Fields<'a> {
         self.value(name).map(read).transpose()
     }
 
-    /// Any number.
-    pub(in super::super) fn number(&self, name: &str) -> Result<Option<f64>, Error> {
-        self.value(name).map(number).transpose()
-    }
-
     /// `true` or `false`.
     pub(in super::super) fn flag(&self, name: &str) -> Result<Option<bool>, Error> {
         let read = |value: &Value| value.as_bool().ok_or_else(|| unexpected(value, "a Boolean"));

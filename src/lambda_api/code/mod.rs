@@ -23,7 +23,6 @@ use axum::{
 pub use self::store::{Kept, Store};
 use super::{
     Api, Error,
-    answer::Answer,
     body::{Fields, Query},
     error::Code,
     function::Archive,

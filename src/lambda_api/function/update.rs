@@ -133,9 +133,8 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
         api.sweep_soon();
     }
     drop(kept);
-    let (arn, states) = match shown.number {
-        0 => (Arn::Unqualified, States::All),
-        _ => (Arn::Qualified, States::Creation),
-    };
-    ok(&show(&shown, api.identity(), api.now(), arn, states))
+    let now = api.now();
+    let arn = if shown.number == 0 { Arn::Unqualified } else { Arn::Qualified };
+    let states = if shown.is_pending(now) { States::Creation } else { States::All };
+    ok(&show(&shown, api.identity(), now, arn, states))
 }
