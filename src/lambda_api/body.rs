@@ -2,13 +2,14 @@
 
 mod constraints;
 mod fields;
+mod read;
 
 use std::{collections::BTreeMap, fmt};
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{header, request::Parts},
+    http::request::Parts,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -19,11 +20,9 @@ use serde_json::{Map, Value, value::RawValue};
 pub(super) use self::{
     constraints::{Constraints, Pattern},
     fields::Fields,
+    read::{LARGEST, read},
 };
-use super::error::{Code, Error};
-
-/// The largest request AWS reads: fifty megabytes of zip in base64, and something around it.
-pub(super) const LARGEST: usize = 70_167_211;
+use super::error::Error;
 
 /// A JSON body, an object. An empty one stands for `{}`.
 #[derive(Debug, Default)]
@@ -99,33 +98,10 @@ impl<'de> Deserialize<'de> for Keys {
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        let operation = operation(&request);
-        let length = request.headers().get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > LARGEST) {
-            return Err(too_large(operation));
-        }
-        // Refused there: it grew past the limit without having said so.
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| too_large(operation))?;
-        Self::parse(bytes)
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let (parts, body) = request.into_parts();
+        Self::parse(read(parts.uri.path(), body).await?)
     }
-}
-
-fn operation(request: &Request) -> &'static str {
-    match request.uri().path() {
-        path if path.ends_with("/functions") => "CreateFunction",
-        path if path.ends_with("/code") => "UpdateFunctionCode",
-        path if path.contains("/layers/") => "PublishLayerVersion",
-        _ => "requested",
-    }
-}
-
-fn too_large(operation: &str) -> Error {
-    Error::new(
-        Code::RequestEntityTooLarge,
-        format!("Request must be smaller than {LARGEST} bytes for the {operation} operation"),
-    )
 }
 
 /// The query string.
