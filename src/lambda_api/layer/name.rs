@@ -74,9 +74,10 @@ mod tests {
             Named::read("arn:aws:lambda:us-east-1:000000000000:layer:tools", &mut constraints),
             Named { home: Some(home), name: "tools" }
         );
-        assert!(constraints.hold());
+        assert!(constraints.check().is_ok());
+        let mut constraints = Constraints::default();
         Named::read("to ols", &mut constraints);
-        assert!(!constraints.hold());
+        assert!(constraints.check().is_err());
         assert_eq!(
             Version::parse("arn:aws:lambda:us-east-1:000000000000:layer:tools:7"),
             Some(Version { home, name: "tools", number: 7 })
