@@ -12,7 +12,7 @@ use std::{
 use klr::queue::{Metrics, Options, Queue};
 use tokio::runtime::Runtime;
 
-use super::pair::send;
+use super::pair::{SENDERS, send};
 
 const GOAL_MB: f64 = 150.0;
 const GOAL_SECONDS: f64 = 2.0;
@@ -54,7 +54,7 @@ pub fn fill(directory: &str, events: &str) {
     let runtime = Runtime::new().expect("a runtime can be made");
     runtime.block_on(async {
         let queue = open_queue(directory).await;
-        send(&queue, events).await;
+        send(&queue, SENDERS, events).await;
         println!("{} MB resident, {} MB of log", resident(), queue.size().disk >> 20);
         // Until it is killed.
         std::future::pending::<()>().await;
@@ -67,7 +67,7 @@ pub fn open(directory: &str) {
         let start = Instant::now();
         let queue = open_queue(directory).await;
         let there = queue.size().events;
-        send(&queue, 1).await;
+        send(&queue, 1, 1).await;
         let seconds = start.elapsed().as_secs_f64();
         println!("{seconds:.2} s until it accepts, {there} events are there, {} MB resident", resident());
         queue.close().await;

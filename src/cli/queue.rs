@@ -142,3 +142,66 @@ fn table(rows: Vec<Vec<String>>) {
         say(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser;
+    use serde_json::json;
+    use tempfile::TempDir;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::queue::{Event, Metrics, Options, Queue, router};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    async fn klr(line: &str) -> anyhow::Result<ExitCode> {
+        run(Line::try_parse_from(line.split(' '))?.args).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_running_queue_is_looked_at_and_emptied() {
+        let directory = TempDir::new().unwrap();
+        let queue = Queue::open(directory.path(), Options::default(), Metrics::default()).await.unwrap();
+        let event = |target: &str, n| Event::new(Uuid::from_u128(n), target, b"{}".to_vec().into());
+        for n in 0..4 {
+            queue.accept(event(if n == 3 { "g h" } else { "f" }, n)).await.unwrap();
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let admin = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, router(Arc::clone(&queue))).into_future());
+        for line in ["list", "list f --format json", "show", "redrive f"] {
+            assert_eq!(klr(&format!("queue {line} --admin {admin}")).await.unwrap(), ExitCode::SUCCESS);
+        }
+        assert_eq!(queue.size().events, 4);
+        let id = Uuid::from_u128(1);
+        klr(&format!("queue purge f --id {id} --admin {admin}")).await.unwrap();
+        assert_eq!(queue.size().events, 3);
+        klr(&format!("queue purge f --admin {admin}")).await.unwrap();
+        assert_eq!(queue.waiting()[0].function, "g h");
+        assert!(
+            klr(&format!("queue purge --admin {admin}")).await.is_err(),
+            "all of it is not meant by saying nothing"
+        );
+        assert_eq!(klr("queue list --admin 127.0.0.1:9").await.unwrap(), ExitCode::from(3));
+    }
+
+    #[test]
+    fn lists_are_of_the_function_that_is_meant() {
+        let of = |function: &str| json!({"function": function, "ready": 1, "later": 0, "inFlight": 2, "failed": 3});
+        let answer = json!([of("arn:aws:lambda:us-east-1:000000000000:function:f:live"), of("g")]);
+        let rows = list(&answer, Some("f")).unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(rows[1][1..], ["1", "0", "2", "3", ""]);
+        assert_eq!(list(&answer, None).unwrap().len(), 3);
+        let shown = show(&json!([{"requestId": "r", "attempts": 2}]));
+        assert_eq!(shown[1], ["r", "", "", "", "2", "", ""]);
+        assert_eq!(counted(&json!({"purged": 2})), "purged 2");
+    }
+}

@@ -102,6 +102,8 @@ pub(super) struct Schedule {
     delays: Delays,
     lanes: Vec<Lane>,
     names: HashMap<Arc<str>, LaneId>,
+    /// The name that was looked up last.
+    last: Option<(Arc<str>, LaneId)>,
     /// Milliseconds, lane, event; without an event it is the lane that has waited.
     later: BinaryHeap<Reverse<(i64, LaneId, Option<Key>)>>,
     /// Lanes that may have something to start.
@@ -117,6 +119,7 @@ impl Schedule {
             delays,
             lanes: Vec::new(),
             names: HashMap::new(),
+            last: None,
             later: BinaryHeap::new(),
             turns: VecDeque::new(),
             flying: 0,
@@ -233,12 +236,19 @@ impl Schedule {
     }
 
     fn lane(&mut self, name: &Arc<str>) -> LaneId {
-        if let Some(known) = self.names.get(name) {
-            return *known;
+        // The log gives a million events of one function one name: it is looked up once.
+        if let Some((last, id)) = &self.last
+            && Arc::ptr_eq(last, name)
+        {
+            return *id;
         }
-        let id = LaneId(u32::try_from(self.lanes.len()).expect("there are fewer functions"));
-        self.lanes.push(Lane::new(Arc::clone(name), self.widths.lane));
-        self.names.insert(Arc::clone(name), id);
+        let id = self.names.get(name).copied().unwrap_or_else(|| {
+            let id = LaneId(u32::try_from(self.lanes.len()).expect("there are fewer functions"));
+            self.lanes.push(Lane::new(Arc::clone(name), self.widths.lane));
+            self.names.insert(Arc::clone(name), id);
+            id
+        });
+        self.last = Some((Arc::clone(name), id));
         id
     }
 
