@@ -49,11 +49,13 @@ pub(crate) struct Saturated;
 impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
         let metrics = Arc::<Metrics>::default();
+        let pool = Pool::new(settings.concurrency, settings.ahead, Arc::clone(&metrics));
+        let pool = pool.keeping(settings.provisioned);
         let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + settings.waiting);
         Self {
             arn,
             version: HeaderValue::from_str(&settings.version).expect("the settings were checked"),
-            pool: Arc::new(Pool::new(settings.concurrency, settings.ahead, Arc::clone(&metrics))),
+            pool: Arc::new(pool),
             settings,
             plan: Arc::new(plan),
             metrics,

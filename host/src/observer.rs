@@ -63,6 +63,7 @@ impl Facts {
             initialization_type: match settings.max_concurrency {
                 Some(_) => "lambda-managed-instances",
                 None if settings.snap_start => "snap-start",
+                None if settings.provisioned > 0 => "provisioned-concurrency",
                 None => "on-demand",
             },
         }

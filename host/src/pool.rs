@@ -28,6 +28,12 @@ impl Pool {
         Self { line, short: Notify::new(), demand: Notify::new(), metrics }
     }
 
+    /// With so many environments at all times.
+    pub(crate) fn keeping(self, least: usize) -> Self {
+        self.lock().least = least;
+        self
+    }
+
     /// Hands an invocation to whoever is free, or queues it: then its ticket is answered, to [`withdraw`](Self::withdraw)
     /// it with.
     pub(crate) fn submit(&self, flight: Flight) -> Option<u64> {
@@ -181,6 +187,8 @@ struct Line<S, W> {
     waiting: VecDeque<(u64, W)>,
     next: u64,
     most: usize,
+    /// Environments there are to be at all times.
+    least: usize,
     /// Whether one is started ahead of the next who comes.
     ahead: bool,
     /// Environments there are: `starting`, `failed` (between two attempts), the others work.
@@ -192,7 +200,7 @@ struct Line<S, W> {
 impl<S, W> Line<S, W> {
     fn new(most: usize) -> Self {
         let (free, waiting) = (Vec::new(), VecDeque::new());
-        Self { free, waiting, next: FIRST + 1, most, ahead: true, all: 0, starting: 0, failed: 0 }
+        Self { free, waiting, next: FIRST + 1, most, least: 0, ahead: true, all: 0, starting: 0, failed: 0 }
     }
 
     fn ticket(&mut self) -> u64 {
@@ -232,14 +240,15 @@ impl<S, W> Line<S, W> {
         self.all - self.starting - self.failed
     }
 
-    /// How many more to start: one for each who waits, and one ahead of the next who comes, where that is wanted. Where starts fail, those that
-    /// failed try again by themselves and no more are added.
+    /// How many more to start: one for each who waits, and one ahead of the next who comes, where that is wanted; those that
+    /// are to be there at all times. Where starts fail, those that failed try again by themselves and no more are added.
     fn shortfall(&self) -> usize {
         if self.failed > 0 && self.working() == 0 {
             return 0;
         }
         let ahead = usize::from(self.free.is_empty() && (self.ahead || self.all == 0));
         let wanted = (self.waiting.len() + ahead).saturating_sub(self.starting + self.failed);
+        let wanted = wanted.max(self.least.saturating_sub(self.all));
         let room = (self.most - self.all).min(STARTING.saturating_sub(self.starting));
         wanted.min(room)
     }
@@ -286,6 +295,20 @@ mod tests {
         (line.all, line.failed) = (1, 1);
         line.free.clear();
         assert_eq!(line.shortfall(), 0, "what fails is not multiplied");
+    }
+
+    #[test]
+    fn some_are_there_at_all_times() {
+        let mut line = Line::<char, u8> { least: 3, ahead: false, ..Line::new(4) };
+        assert_eq!(line.shortfall(), 3, "nobody has to come");
+        (line.all, line.starting) = (2, 1);
+        line.free('a');
+        assert_eq!(line.shortfall(), 1);
+        (line.all, line.starting) = (3, 0);
+        assert_eq!(line.shortfall(), 0);
+        line.arrive(1, 1);
+        line.arrive(2, 2);
+        assert_eq!(line.shortfall(), 1, "more than those are started on demand");
     }
 
     #[derive(Debug, Clone)]

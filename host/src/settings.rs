@@ -38,6 +38,9 @@ pub struct Settings {
     pub patience: Option<Duration>,
     /// Start a process ahead of the next caller while all there are have work.
     pub ahead: bool,
+    /// How many processes there are at all times, whether anybody calls or not (provisioned concurrency); the function is
+    /// told. 0: they are started when they are wanted.
+    pub provisioned: usize,
     /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
     /// it. `None`: one, and the function is told nothing.
     pub max_concurrency: Option<usize>,
@@ -98,6 +101,7 @@ impl Default for Settings {
             waiting: 10,
             patience: None,
             ahead: true,
+            provisioned: 0,
             max_concurrency: None,
             snap_start: false,
             memory_mb: 128,

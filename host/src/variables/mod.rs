@@ -107,6 +107,7 @@ fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch:
             "lambda-managed-instances"
         }
         None if settings.snap_start => "snap-start",
+        None if settings.provisioned > 0 => "provisioned-concurrency",
         None => "on-demand",
     };
     set(all, "AWS_LAMBDA_INITIALIZATION_TYPE", kind);

@@ -121,6 +121,11 @@ pub(super) async fn put(
     answer(StatusCode::ACCEPTED, &shown(&provisioned, api.settings.settle, provisioned.modified))
 }
 
+/// What is provisioned belongs to one version.
+pub(in crate::lambda_api) fn weighted() -> Error {
+    Error::invalid("Alias with weights can not be used with Provisioned Concurrency")
+}
+
 /// A version is provisioned for by its number, or by an alias, never by both.
 fn alone(api: &Api, target: &Resolved) -> Result<(), Error> {
     let version = target.version.qualifier();
@@ -130,7 +135,7 @@ fn alone(api: &Api, target: &Resolved) -> Result<(), Error> {
             return Err(Error::invalid(UNPUBLISHED));
         }
         if alias.routing.is_some() {
-            return Err(Error::invalid("Alias with weights can not be used with Provisioned Concurrency"));
+            return Err(weighted());
         }
         if api.provisioned.get(&format!("{function}:{version}")).is_some() {
             return Err(Error::conflict(

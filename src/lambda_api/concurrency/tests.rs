@@ -55,7 +55,7 @@ async fn what_is_reserved_is_the_functions_own() {
 #[tokio::test]
 async fn provisioning_settles() {
     let (api, _directory) = api().await;
-    given(&api, "f", 1).await;
+    given(&api, "f", 2).await;
     let path = format!("{PROVISIONED}?Qualifier=live");
     let (status, answer) = send(&api, "GET", &path, Value::Null).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
@@ -83,6 +83,11 @@ async fn provisioning_settles() {
     let (_, answer) = send(&api, "GET", &format!("{PROVISIONED}?List=ALL"), Value::Null).await;
     let listed = &answer["ProvisionedConcurrencyConfigs"][0]["FunctionArn"];
     assert_eq!(listed, "arn:aws:lambda:us-east-1:000000000000:function:f:live");
+    let alias = "/2015-03-31/functions/f/aliases/live";
+    let weights = json!({ "RoutingConfig": { "AdditionalVersionWeights": { "2": 0.5 } } });
+    let (status, answer) = send(&api, "PUT", alias, weights).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer["message"], "Alias with weights can not be used with Provisioned Concurrency");
     for _ in 0..2 {
         assert_eq!(send(&api, "DELETE", &path, Value::Null).await.0, StatusCode::NO_CONTENT);
     }

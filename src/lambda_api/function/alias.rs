@@ -14,6 +14,7 @@ use super::{
         Api,
         answer::{Answer, empty, json as answer, ok},
         body::{Body, Constraints, Fields, Pattern, Query},
+        concurrency,
         error::Error,
         name::{Form, Identity, Name, is_alias, is_version},
         page::Page,
@@ -197,6 +198,9 @@ pub(super) async fn update(
     }
     if let Some(weights) = given.weights {
         alias.routing = routing(&api, &name.function, &alias.version, &weights)?;
+        if alias.routing.is_some() && api.provisioned.get(&key).is_some() {
+            return Err(concurrency::weighted());
+        }
     }
     if let Some(description) = given.description {
         alias.description = description;
