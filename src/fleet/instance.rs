@@ -52,7 +52,8 @@ impl Instance {
 
     /// Whether it is what `spec` says.
     pub(super) fn is(&self, spec: &Spec) -> bool {
-        self.spec.revision == spec.revision && self.spec.reserved == spec.reserved
+        let kept = |spec: &Spec| (spec.reserved, spec.provisioned);
+        self.spec.revision == spec.revision && kept(&self.spec) == kept(spec)
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -71,7 +72,7 @@ impl Instance {
 
     /// How long nobody has called.
     pub(super) fn idle(&self) -> Duration {
-        if !self.calls.is_empty() {
+        if !self.calls.is_empty() || self.spec.provisioned > 0 {
             return Duration::ZERO;
         }
         self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
@@ -88,6 +89,14 @@ impl Instance {
         // What it adds for other callers; Lambda does not.
         answer.headers_mut().remove(RETRY_AFTER);
         Ok(answer)
+    }
+
+    /// Starts it before anybody calls, where it is to be ready. Whoever calls next hears why it could not be.
+    pub(super) async fn prepare(&self) {
+        if let Err(refusal) = self.host.get_or_try_init(|| self.start()).await {
+            let (function, version) = (&self.spec.function, &self.spec.version);
+            tracing::warn!(function, version, %refusal, "not ready ahead of time");
+        }
     }
 
     /// Waits for those who call, at most `within`, and ends it.
@@ -115,6 +124,7 @@ impl Instance {
             logs: klr_host::Logs::Records(records),
             other_version: common.settings.other_version(),
             concurrency: common.settings.concurrency,
+            provisioned: ready(spec.provisioned),
             ..settings(spec)
         };
         if let Some(most) = spec.reserved {
@@ -132,6 +142,11 @@ impl Instance {
         let zips: Vec<PathBuf> = archives.iter().map(|archive| archive.path.clone()).collect();
         Ok(self.common.folders.of(&key.join("+"), zips).await?)
     }
+}
+
+/// How many processes are kept: no more than the machine runs at once, beyond that they would only be in each other's way.
+fn ready(provisioned: usize) -> usize {
+    provisioned.min(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// What does not depend on where and beside whom it runs.

@@ -189,18 +189,36 @@ impl Fleet {
         if spec.reserved.is_some_and(|most| function.running.load(SeqCst) >= most) {
             return Err(Refusal::Throttled(Limit::Reserved));
         }
-        let current = function.versions.get(&spec.version).filter(|instance| instance.is(spec)).cloned();
-        let instance = match current {
-            Some(instance) => instance,
-            None => {
-                let instance = Arc::new(Instance::new(Arc::clone(spec), Arc::clone(&self.common)));
-                if let Some(old) = function.versions.insert(spec.version.clone(), Arc::clone(&instance)) {
-                    self.end(old);
-                }
-                instance
-            }
-        };
-        Ok(Seat::new(instance, Arc::clone(&function.running)))
+        let running = Arc::clone(&function.running);
+        Ok(Seat::new(self.instance(function, spec), running))
+    }
+
+    /// What answers for a version now; what answered for an older revision ends.
+    fn instance(&self, function: &mut Function, spec: &Arc<Spec>) -> Arc<Instance> {
+        if let Some(current) = function.versions.get(&spec.version).filter(|instance| instance.is(spec)) {
+            return Arc::clone(current);
+        }
+        let instance = Arc::new(Instance::new(Arc::clone(spec), Arc::clone(&self.common)));
+        if let Some(old) = function.versions.insert(spec.version.clone(), Arc::clone(&instance)) {
+            self.end(old);
+        }
+        instance
+    }
+
+    /// Starts what is provisioned of a version, before anybody calls.
+    pub fn prepare(&self, spec: &Arc<Spec>) {
+        let mut functions = self.lock();
+        if functions.stopping || spec.provisioned == 0 {
+            return;
+        }
+        let function = functions.all.entry(spec.function.clone()).or_default();
+        let instance = self.instance(function, spec);
+        let entered = instance.enter();
+        drop(functions);
+        tokio::spawn(async move {
+            instance.prepare().await;
+            drop(entered);
+        });
     }
 
     /// The function, or one version of it, is no more: what it has accepted it finishes.

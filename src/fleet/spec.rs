@@ -33,6 +33,8 @@ pub struct Spec {
     pub snap_start: bool,
     /// The function's reserved concurrency: of all its versions together.
     pub reserved: Option<usize>,
+    /// Its provisioned concurrency: processes that are kept, whether anybody calls or not.
+    pub provisioned: usize,
 }
 
 /// What runs.

@@ -162,6 +162,7 @@ fn provided(code: Archive) -> Spec {
         },
         snap_start: false,
         reserved: None,
+        provisioned: 0,
     }
 }
 
@@ -294,6 +295,33 @@ async fn reserved_concurrency_is_of_all_versions_and_nothing_waits_for_it() {
     }
     slow.await.unwrap();
     stage.reply(&one, &json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_provisioned_is_there_before_anybody_calls() {
+    if !has_curl() {
+        return;
+    }
+    let stage = Stage::new();
+    let mark = stage.directory.path().join("mark");
+    let told = "echo $AWS_LAMBDA_INITIALIZATION_TYPE >> $MARK\napi=";
+    let code = stage.zip(&[("bootstrap", &BOOTSTRAP.replacen("api=", told, 1), 0o755)]);
+    let environment = BTreeMap::from([("MARK".into(), mark.to_str().unwrap().to_owned())]);
+    let spec = Arc::new(Spec { environment, provisioned: 1, ..provided(code) });
+    stage.fleet.prepare(&spec);
+    let started = async {
+        loop {
+            match std::fs::read_to_string(&mark) {
+                Ok(told) if told.ends_with('\n') => return told,
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(60), started).await.unwrap();
+    assert_eq!(told, "provisioned-concurrency\n");
+    stage.fleet.prepare(&spec);
+    assert_eq!(stage.reply(&spec, &json!({"a": 1})).await, json!({"a": 1}));
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), told, "the one that was there answered");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,6 +137,7 @@ impl Api {
     /// [`submit_to`](Self::submit_to).
     pub fn run_by(&self, fleet: Arc<Fleet>) {
         let _ = self.fleet.set(fleet);
+        concurrency::resume(self);
     }
 
     /// Has asynchronous invocations go to `queue`, which comes back in by [`invoke`](Self::invoke).

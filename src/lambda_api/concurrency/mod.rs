@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::json;
 
-pub(super) use self::provisioned::weighted;
+pub(super) use self::provisioned::{moved, resume, weighted};
 pub use self::{
     provisioned::{Provisioned, provisioned},
     quota::Limits,

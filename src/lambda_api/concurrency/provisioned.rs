@@ -1,4 +1,5 @@
-//! Environments that are kept ready for a version or an alias.
+//! Environments that are kept ready for a version or an alias. No more processes are started ahead than the machine has
+//! processors; the rest starts when somebody calls, and is shown as ready all the same.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::lambda_api::{
     Api, Code, Error,
     answer::{Answer, date, empty, json as answer, ok},
     body::{Body, Constraints, Query},
-    function::{self, Resolved},
+    function::{self, Alias, Resolved, alias_key},
     name::{Form, Name, is_version},
     page::Page,
     setting,
@@ -118,6 +119,7 @@ pub(super) async fn put(
     let provisioned = Provisioned { requested: wanted, modified: api.now() };
     let provisioned = change.put(&api.provisioned, key, provisioned);
     change.commit().await?;
+    api.prepare(&target.version);
     answer(StatusCode::ACCEPTED, &shown(&provisioned, api.settings.settle, provisioned.modified))
 }
 
@@ -174,11 +176,44 @@ pub(super) async fn delete(
 ) -> Answer {
     let name = name(&api, &function, &query, NOT_PUBLISHED)?;
     let mut change = api.change().await;
-    target(&api, &name)?;
+    let target = target(&api, &name)?;
+    let key = setting::key(&name);
     // Nothing there is as good as taken away.
-    change.remove(&api.provisioned, setting::key(&name));
+    let there = api.provisioned.get(&key).is_some();
+    change.remove(&api.provisioned, key);
     change.commit().await?;
+    if there {
+        release(&api, &name.function, &target.version.qualifier());
+    }
     empty()
+}
+
+/// What was kept ready of a version ends; it starts again for who calls.
+fn release(api: &Api, function: &str, version: &str) {
+    api.retire(&Name { function: function.to_owned(), qualifier: Some(version.to_owned()) });
+}
+
+/// After a start: what was provisioned before is made ready again.
+pub(in crate::lambda_api) fn resume(api: &Api) {
+    for (key, _) in api.provisioned.all() {
+        let Some((function, qualifier)) = key.split_once(':') else { continue };
+        let name = Name { function: function.to_owned(), qualifier: Some(qualifier.to_owned()) };
+        if let Ok(target) = target(api, &name) {
+            api.prepare(&target.version);
+        }
+    }
+}
+
+/// An alias points to another version now than to `before`: what is provisioned for it goes along.
+pub(in crate::lambda_api) fn moved(api: &Api, alias: &Alias, before: &str) {
+    let key = alias_key(&alias.function, &alias.name);
+    if alias.version == before || api.provisioned.get(&key).is_none() {
+        return;
+    }
+    release(api, &alias.function, before);
+    if let Some(version) = function::version(api, &alias.function, &alias.version) {
+        api.prepare(&version);
+    }
 }
 
 fn list(api: &Api, function: &str, query: &Query) -> Answer {

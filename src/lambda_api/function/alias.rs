@@ -192,6 +192,7 @@ pub(super) async fn update(
     if fields.text("RevisionId")?.is_some_and(|seen| seen != alias.revision_id) {
         return Err(Error::stale());
     }
+    let before = alias.version.clone();
     if let Some(main) = given.version {
         exists(&api, &name.function, &main)?;
         alias.version = main;
@@ -208,6 +209,7 @@ pub(super) async fn update(
     alias.revision_id = Uuid::new_v4().to_string();
     let alias = change.put(&api.aliases, key, alias);
     change.commit().await?;
+    concurrency::moved(&api, &alias, &before);
     ok(&show(&alias, api.identity()))
 }
 

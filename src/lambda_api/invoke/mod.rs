@@ -175,6 +175,13 @@ impl Api {
         }
     }
 
+    /// Starts what is provisioned of a version before anybody calls.
+    pub(super) fn prepare(&self, version: &function::Version) {
+        if let Some(fleet) = self.fleet.get() {
+            fleet.prepare(&runs::spec(self, version));
+        }
+    }
+
     /// Invokes a function by its name or ARN, with a qualifier or without, as the Invoke API would be answered: what the queue
     /// and the mappings come in by. `id` is what the function knows the invocation by.
     pub async fn invoke(

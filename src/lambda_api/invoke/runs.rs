@@ -28,7 +28,8 @@ pub(super) fn spec(api: &Api, version: &Version) -> Arc<Spec> {
     Arc::new(Spec {
         function: version.function.clone(),
         version: version.qualifier(),
-        revision: version.revision_id.clone(),
+        // Not its revision id: permissions and publications change that, and nothing that runs.
+        revision: format!("{} of {}", version.content, version.last_modified),
         account: identity.account.clone(),
         region: identity.region.clone(),
         runtime: config.runtime.clone(),
@@ -50,5 +51,6 @@ pub(super) fn spec(api: &Api, version: &Version) -> Arc<Spec> {
         // Of published versions only, as on AWS.
         snap_start: config.snap_start == "PublishedVersions" && version.number > 0,
         reserved: concurrency::reserved(api, &version.function).map(|reserved| reserved as usize),
+        provisioned: concurrency::provisioned(api, &version.function, &version.qualifier()) as usize,
     })
 }
