@@ -18,13 +18,12 @@ use axum::{
     routing::post,
 };
 use klr_host::RequestId;
-use serde_json::json;
 use uuid::Uuid;
 
 use self::call::{Asked, Kind, Operation};
 use super::{
     Api, Code, Error,
-    answer::{self, Answer, REQUEST_ID},
+    answer::{Answer, REQUEST_ID},
     body::Query,
     function::{self, Resolved},
     name::{Form, Name},
@@ -97,7 +96,7 @@ async fn answer(
             // An event without one is an empty object.
             let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
             queue.accept(Event { trace, ..Event::new(id, resolved.arn, payload) }).await?;
-            accepted(operation, id)
+            Ok(accepted(id))
         }
         Kind::RequestResponse => run(api, operation, &name, resolved, id, headers, payload).await,
     }
@@ -117,15 +116,12 @@ impl From<queue::Error> for Error {
 }
 
 /// 202, known by the id the function will be told.
-fn accepted(operation: Operation, id: Uuid) -> Answer {
-    let mut answer = match operation {
-        Operation::InvokeAsync => answer::json(StatusCode::ACCEPTED, &json!({ "Status": 202 }))?,
-        _ => StatusCode::ACCEPTED.into_response(),
-    };
+fn accepted(id: Uuid) -> Response {
+    let mut answer = StatusCode::ACCEPTED.into_response();
     if let Ok(id) = id.to_string().parse() {
         answer.headers_mut().insert(REQUEST_ID, id);
     }
-    Ok(answer)
+    answer
 }
 
 /// Runs it, and answers what it answers.

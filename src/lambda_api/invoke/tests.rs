@@ -1,5 +1,5 @@
 use axum::body::to_bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
@@ -154,7 +154,7 @@ async fn an_event_goes_to_the_queue_by_the_id_its_caller_is_told() {
     let request = Request::post("/2014-11-13/functions/echo/invoke-async/").body(Body::from("{}")).unwrap();
     let old = old.oneshot(request).await.unwrap();
     assert_eq!(old.status(), 202);
-    assert_eq!(bytes(old).await, r#"{"Status":202}"#);
+    assert!(bytes(old).await.is_empty(), "the status says it all");
     assert_eq!(stage.queue.size().events, 2);
     // And back.
     let (target, taken) = ("arn:aws:lambda:us-east-1:000000000000:function:echo", id.parse().unwrap());
