@@ -57,7 +57,6 @@ use super::error::Error;
 pub(super) use self::{
     index::{Key, Sum},
     op::{Body, Op},
-    open::Left,
     reader::Reader,
     seen::Label,
 };

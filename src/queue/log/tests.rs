@@ -13,7 +13,7 @@ use klr_test_support::random::Random;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::*;
+use super::{open::Left, *};
 use crate::queue::event::{Event, Stage, Stored};
 
 const SMALL: Limits = Limits { segment: 16 << 10, events: 1_000_000, bytes: 1 << 30 };
