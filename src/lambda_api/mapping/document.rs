@@ -8,7 +8,7 @@ use super::resource::Mapping;
 pub(super) const ENDPOINT: &str = "klr:endpoint";
 
 /// The resource (design.md §2), named by its UUID.
-pub(crate) fn document(mapping: &Mapping) -> Value {
+pub(super) fn document(mapping: &Mapping) -> Value {
     let settings = serde_json::to_value(&mapping.settings).expect("plain members");
     let mut spec = match camel(settings) {
         Value::Object(members) => members,

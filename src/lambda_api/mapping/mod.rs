@@ -26,7 +26,6 @@ use std::sync::Arc;
 use axum::{Router, routing::get};
 
 use super::Api;
-pub(crate) use document::document;
 pub use invoker::Local;
 pub use life::{Mappings, end, run};
 pub use resource::{Mapping, State};
