@@ -3,10 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{
-    super::{
-        body::{Constraints, Pattern},
-        error::Error,
-    },
+    super::body::{Constraints, Pattern},
     settings::{Access, Destination, Filter, Kafka, Metrics, Settings},
 };
 
