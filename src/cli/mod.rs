@@ -6,6 +6,8 @@ mod admin;
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
 mod export;
+#[cfg(feature = "lambda-api")]
+mod lambda_api;
 mod live;
 #[cfg(feature = "lambda-api")]
 mod logs;

@@ -10,6 +10,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "lambda-api")]
+use super::lambda_api;
 use super::{
     live, units,
     wire::{self, Wiring},
@@ -24,7 +26,9 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// YAML or JSON files; `-` is stdin
-    #[arg(short, long = "file", required = true, value_name = "FILE", num_args = 1..)]
+    #[cfg_attr(feature = "lambda-api", arg(required_unless_present = "lambda_api"))]
+    #[cfg_attr(not(feature = "lambda-api"), arg(required = true))]
+    #[arg(short, long = "file", value_name = "FILE", num_args = 1..)]
     file: Vec<PathBuf>,
     /// Where push triggers receive [default: 0.0.0.0:$PORT where PORT is set, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
@@ -44,6 +48,9 @@ pub(super) struct Args {
     /// Drain what is there now, then exit
     #[arg(long)]
     once: bool,
+    #[cfg(feature = "lambda-api")]
+    #[command(flatten)]
+    lambda: lambda_api::Args,
 }
 
 /// Everything, wired and not yet running.
@@ -70,7 +77,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     resources.resolve(&wire::environment())?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
-    if !resources.functions.is_empty() {
+    #[cfg(feature = "lambda-api")]
+    let lambda = args.lambda.open(&args.state).await?;
+    #[cfg(feature = "lambda-api")]
+    let runs_functions = lambda.is_some() || !resources.functions.is_empty();
+    #[cfg(not(feature = "lambda-api"))]
+    let runs_functions = !resources.functions.is_empty();
+    if runs_functions {
         tokio::spawn(klr_host::reap());
     }
     #[cfg(feature = "state")]
@@ -84,6 +97,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let parts = wire(&wiring, &resources, args.listen).await?;
     let stop = CancellationToken::new();
     serve_admin(admin, &wiring, &stop)?;
+    #[cfg(feature = "lambda-api")]
+    if let Some(lambda) = lambda {
+        tokio::spawn(lambda.serve(stop.clone())?);
+    }
     let Some(code) = go(parts, &stop, &mut signals, args.drain_timeout).await else {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));

@@ -31,10 +31,13 @@ pub enum Code {
     CodeSigningConfigNotFound,
     CodeStorageExceeded,
     CodeVerificationFailed,
+    IncompleteSignature,
     InvalidParameterValue,
     InvalidRequestContent,
     InvalidRuntime,
+    InvalidSignature,
     InvalidZipFile,
+    MissingAuthenticationToken,
     PolicyLengthExceeded,
     PreconditionFailed,
     ProvisionedConcurrencyConfigNotFound,
@@ -47,6 +50,7 @@ pub enum Code {
     Serialization,
     Service,
     TooManyRequests,
+    UnrecognizedClient,
     UnsupportedMediaType,
     Validation,
 }
@@ -59,10 +63,13 @@ impl Code {
             Self::CodeSigningConfigNotFound => "CodeSigningConfigNotFoundException",
             Self::CodeStorageExceeded => "CodeStorageExceededException",
             Self::CodeVerificationFailed => "CodeVerificationFailedException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
             Self::InvalidParameterValue => "InvalidParameterValueException",
             Self::InvalidRequestContent => "InvalidRequestContentException",
             Self::InvalidRuntime => "InvalidRuntimeException",
+            Self::InvalidSignature => "InvalidSignatureException",
             Self::InvalidZipFile => "InvalidZipFileException",
+            Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
             Self::PolicyLengthExceeded => "PolicyLengthExceededException",
             Self::PreconditionFailed => "PreconditionFailedException",
             Self::ProvisionedConcurrencyConfigNotFound => "ProvisionedConcurrencyConfigNotFoundException",
@@ -75,6 +82,7 @@ impl Code {
             Self::Serialization => "SerializationException",
             Self::Service => "ServiceException",
             Self::TooManyRequests => "TooManyRequestsException",
+            Self::UnrecognizedClient => "UnrecognizedClientException",
             Self::UnsupportedMediaType => "UnsupportedMediaTypeException",
             Self::Validation => "ValidationException",
         }
@@ -83,7 +91,11 @@ impl Code {
     /// The answer's status.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::AccessDenied => StatusCode::FORBIDDEN,
+            Self::AccessDenied
+            | Self::IncompleteSignature
+            | Self::InvalidSignature
+            | Self::MissingAuthenticationToken
+            | Self::UnrecognizedClient => StatusCode::FORBIDDEN,
             Self::CodeSigningConfigNotFound
             | Self::ProvisionedConcurrencyConfigNotFound
             | Self::ResourceNotFound => StatusCode::NOT_FOUND,
@@ -116,7 +128,14 @@ impl Code {
     /// Whose fault it is; what the front door refuses by itself does not say.
     fn fault(self) -> Option<&'static str> {
         match self {
-            Self::AccessDenied | Self::RequestEntityTooLarge | Self::Serialization | Self::Validation => None,
+            Self::AccessDenied
+            | Self::IncompleteSignature
+            | Self::InvalidSignature
+            | Self::MissingAuthenticationToken
+            | Self::RequestEntityTooLarge
+            | Self::Serialization
+            | Self::UnrecognizedClient
+            | Self::Validation => None,
             Self::Service => Some("Service"),
             _ => Some("User"),
         }

@@ -7,6 +7,7 @@
 mod account;
 mod answer;
 mod asynchronous;
+pub mod auth;
 mod body;
 mod capacity;
 pub mod code;

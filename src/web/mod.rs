@@ -28,17 +28,21 @@ pub struct Admin {
     pub stop: CancellationToken,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`, `/mappings`. `address` is where it is served: on loopback a foreign `Host` is refused, since a web
-/// page could otherwise reach us by a name of its own.
+/// `/healthz`, `/readyz`, `/metrics`, `/mappings`. `address` is where it is served.
 pub fn router(admin: Admin, address: SocketAddr) -> Router {
-    let loopback = address.ip().is_loopback();
-    Router::new()
+    let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/mappings", get(mappings))
-        .layer(middleware::from_fn(move |request: Request, next: Next| local(loopback, request, next)))
-        .with_state(Arc::new(admin))
+        .with_state(Arc::new(admin));
+    for_local_tools(router, address)
+}
+
+/// Keeps web pages out of what is served at `address`: requests with an `Origin`, on loopback those for a foreign `Host`.
+pub(crate) fn for_local_tools(router: Router, address: SocketAddr) -> Router {
+    let loopback = address.ip().is_loopback();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| local(loopback, request, next)))
 }
 
 /// Ready: every enabled mapping has reached its source once, and we are not draining.
@@ -92,6 +96,7 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
+/// A page could otherwise reach us by a name of its own that it lets point here.
 async fn local(loopback: bool, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();

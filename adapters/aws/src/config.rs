@@ -34,6 +34,12 @@ pub async fn credentials(region: &str, service: &str) -> SharedCredentialsProvid
     config.credentials_provider().expect("the standard chain always has a provider, if not credentials")
 }
 
+/// The standard chain and nothing else: for what must not take made-up keys for anybody's.
+pub async fn standard_chain() -> SharedCredentialsProvider {
+    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+    config.credentials_provider().expect("the standard chain always has a provider, if not credentials")
+}
+
 /// What a client of `service` in `region` is built from.
 ///
 /// The standard chain finds the credentials; retries are the SDK's standard mode (three attempts, jittered, a token bucket

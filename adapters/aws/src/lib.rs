@@ -15,8 +15,12 @@ mod secret;
 pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
+pub use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
 pub use batch_info::BatchInfo;
-pub use config::{config, credentials, elsewhere, region};
+pub use config::{config, credentials, elsewhere, region, standard_chain};
 pub use error::{NO_QUEUE, failure, lost};
 pub use identity::WebIdentity;
 pub use secret::{secret, secret_at};

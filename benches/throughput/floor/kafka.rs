@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Message};
 use tokio::sync::mpsc;
@@ -81,9 +81,20 @@ fn add(body: &mut Vec<u8>, topic: &str, message: &BorrowedMessage<'_>) {
     let timestamp = message.timestamp().to_millis().unwrap_or_default();
     write!(body, r#"{{"topic":"{topic}","partition":{partition},"offset":{offset},"timestamp":{timestamp},"#)
         .expect(WRITES);
-    body.extend_from_slice(br#""timestampType":"CREATE_TIME","value":""#);
+    body.extend_from_slice(br#""timestampType":"CREATE_TIME","#);
+    if let Some(key) = message.key() {
+        body.extend_from_slice(br#""key":""#);
+        base64_simd::STANDARD.encode_append(key, body);
+        body.extend_from_slice(br#"","#);
+    }
+    body.extend_from_slice(br#""value":""#);
     base64_simd::STANDARD.encode_append(message.payload().unwrap_or_default(), body);
-    body.extend_from_slice(br#"","headers":[]},"#);
+    body.extend_from_slice(br#"","headers":["#);
+    // There are none here, but who may not lose any has to look.
+    for header in message.headers().iter().flat_map(|headers| headers.iter()) {
+        write!(body, r#"{{"{}":{:?}}},"#, header.key, header.value.unwrap_or_default()).expect(WRITES);
+    }
+    body.extend_from_slice(b"]},");
 }
 
 /// The options that make it fast are the bridge's.

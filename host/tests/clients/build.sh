@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Builds the test function of a client into the cache, once for each version of its source; prints where the code is.
-# Exit code 3: a tool or a download is missing here.      usage: build.sh python|node|go|rust|java|shell
+# Exit code 3: a tool or a download is missing here.      usage: build.sh python|node|go|rust|java|shell [SOURCE]
 . "$(dirname "$0")/../../../tests/servers/lib.sh"
 NAME=$1
-SOURCE=$(cd "$(dirname "$0")/$NAME" && pwd)
+SOURCE=$(cd "${2:-$(dirname "$0")/$NAME}" && pwd)
 
 copy() { cp -R "$SOURCE/." "$1"; }
 

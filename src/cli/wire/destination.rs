@@ -78,13 +78,7 @@ async fn reach(
 
 /// Where what no ARN names is.
 async fn region() -> String {
-    #[cfg(any(
-        feature = "sqs",
-        feature = "sns",
-        feature = "kinesis",
-        feature = "dynamodb",
-        feature = "s3-destination"
-    ))]
+    #[cfg(feature = "aws")]
     if let Some(region) = klr_aws::region().await {
         return region;
     }

@@ -86,10 +86,15 @@ impl State {
             let table = crate::state::Table::open(crate::state::TableConfig::new(name)).await;
             return Ok(Arc::new(table.with_context(|| format!("--state-table {name}"))?));
         }
-        let directory = self.place.state.clone().or_else(default_directory);
-        let directory =
-            directory.context("neither --state, XDG_STATE_HOME nor HOME says where to keep positions")?;
-        Ok(Arc::new(crate::state::open(&directory).await?))
+        Ok(Arc::new(crate::state::open(&self.place.directory()?).await?))
+    }
+}
+
+impl Place {
+    /// The directory for state, of whatever kind.
+    pub fn directory(&self) -> anyhow::Result<PathBuf> {
+        let directory = self.state.clone().or_else(default_directory);
+        directory.context("neither --state, XDG_STATE_HOME nor HOME says where to keep state")
     }
 }
 

@@ -1,0 +1,95 @@
+//! Who may call: requests signed with a key we know. This port runs code.
+
+mod sigv4;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::Request,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+pub use sigv4::{Claim, Refused};
+
+use super::{
+    answer,
+    body::LARGEST,
+    code,
+    error::{Code, Error},
+};
+use crate::web;
+
+/// A key that may call.
+#[derive(Clone)]
+pub struct Key {
+    /// The secret access key.
+    pub secret: String,
+    /// What must come along, if the key is a session's.
+    pub token: Option<String>,
+}
+
+/// Whose requests are answered.
+#[async_trait]
+pub trait Keys: Send + Sync {
+    /// The secret of an access key, as of now: the standard chain's keys are renewed while we run.
+    async fn key(&self, access_key_id: &str) -> Option<Key>;
+}
+
+/// How callers are told from others.
+#[derive(Clone)]
+pub enum Auth {
+    /// By SigV4, for this region.
+    Signed {
+        /// Whose signatures are good.
+        keys: Arc<dyn Keys>,
+        /// What a signature must be for.
+        region: String,
+    },
+    /// Not at all, which is for loopback alone.
+    Off,
+}
+
+/// The router behind the check. `address` is where it is served.
+pub fn guarded(router: Router, auth: Auth, address: SocketAddr) -> Router {
+    let check = move |request: Request, next: Next| {
+        let auth = auth.clone();
+        async move {
+            match checked(&auth, request).await {
+                Ok(request) => next.run(request).await,
+                Err(refusal) => refusal,
+            }
+        }
+    };
+    let checked = router.layer(middleware::from_fn(check)).layer(middleware::from_fn(answer::finish));
+    web::for_local_tools(checked, address)
+}
+
+/// The request, if its sender may call. Its body is read whole only for who has a key.
+async fn checked(auth: &Auth, request: Request) -> Result<Request, Response> {
+    let Auth::Signed { keys, region } = auth else { return Ok(request) };
+    // A link nobody can guess stands for a signature.
+    if request.uri().path().starts_with(code::PATH) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let refuse = |refused: Refused| Error::new(refused.code(), refused.to_string()).into_response();
+    let claim = Claim::of(&parts).map_err(refuse)?;
+    let key = keys.key(&claim.key).await.ok_or(Refused::UnknownKey).map_err(refuse)?;
+    if let Some(token) = &key.token
+        && !claim.token.as_ref().is_some_and(|got| sigv4::same(got.as_bytes(), token.as_bytes()))
+    {
+        return Err(refuse(Refused::UnknownKey));
+    }
+    let body = to_bytes(body, LARGEST).await.map_err(|_| too_large())?;
+    claim.verify(&parts, &body, &key.secret, region, Timestamp::now()).map_err(refuse)?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+fn too_large() -> Response {
+    let words = format!("Request must be smaller than {LARGEST} bytes");
+    Error::new(Code::RequestEntityTooLarge, words).into_response()
+}
