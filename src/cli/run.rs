@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -59,6 +60,8 @@ pub(super) struct Parts {
     pub statuses: Vec<Arc<Status>>,
     /// Push triggers, and the port they receive on.
     pub receivers: Option<(TcpListener, axum::Router)>,
+    /// What else runs until it is told to stop.
+    pub others: Vec<BoxFuture<'static, (String, Ending)>>,
     /// Ends by itself, when everything that is there was drained.
     pub once: bool,
 }
@@ -78,9 +81,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
     #[cfg(feature = "lambda-api")]
-    let lambda = args.lambda.open(&args.state).await?;
+    let plane = args.lambda.open(&args.state, &wiring.metrics).await?;
     #[cfg(feature = "lambda-api")]
-    let runs_functions = lambda.is_some() || !resources.functions.is_empty();
+    let runs_functions = plane.is_some() || !resources.functions.is_empty();
     #[cfg(not(feature = "lambda-api"))]
     let runs_functions = !resources.functions.is_empty();
     if runs_functions {
@@ -94,20 +97,37 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         }
     }
-    let parts = wire(&wiring, &resources, args.listen).await?;
+    let wiring = Arc::new(wiring);
+    #[cfg_attr(not(feature = "lambda-api"), allow(unused_mut))]
+    let mut parts = wire(&wiring, &resources, args.listen).await?;
     let stop = CancellationToken::new();
-    serve_admin(admin, &wiring, &stop)?;
+    #[cfg_attr(not(feature = "lambda-api"), allow(unused_mut))]
+    let mut more = axum::Router::new();
     #[cfg(feature = "lambda-api")]
-    if let Some(lambda) = lambda {
-        tokio::spawn(lambda.serve(stop.clone())?);
-    }
+    let plane = match plane {
+        Some(plane) => {
+            more = plane.admin();
+            let (plane, serving) = plane.start(&wiring, &stop)?;
+            parts.others.push(serving);
+            Some(plane)
+        }
+        None => None,
+    };
+    serve_admin(admin, &wiring, more, &stop)?;
     let Some(code) = go(parts, &stop, &mut signals, args.drain_timeout).await else {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));
     };
-    wiring.leave_state().await;
+    let last = async {
+        #[cfg(feature = "lambda-api")]
+        if let Some(plane) = plane {
+            plane.stop(args.drain_timeout).await;
+        }
+        wiring.leave_state().await;
+        wiring.stop_functions().await;
+    };
     tokio::select! {
-        () = wiring.stop_functions() => {}
+        () = last => {}
         () = signals.next() => {}
     }
     Ok(ExitCode::from(code))
@@ -119,7 +139,13 @@ pub(super) async fn wire(
     resources: &Resources,
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<Parts> {
-    let mut parts = Parts { mappings: Vec::new(), statuses: Vec::new(), receivers: None, once: wiring.once };
+    let mut parts = Parts {
+        mappings: Vec::new(),
+        statuses: Vec::new(),
+        receivers: None,
+        others: Vec::new(),
+        once: wiring.once,
+    };
     for mapping in &resources.mappings {
         let status = if mapping.enabled {
             let wired = wiring.mapping(mapping).await.with_context(|| format!("mapping {}", mapping.name))?;
@@ -140,12 +166,17 @@ pub(super) async fn wire(
     Ok(parts)
 }
 
-fn serve_admin(listener: TcpListener, wiring: &Wiring, stop: &CancellationToken) -> anyhow::Result<()> {
+fn serve_admin(
+    listener: TcpListener,
+    wiring: &Wiring,
+    more: axum::Router,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let (mappings, metrics) = (Arc::clone(&wiring.board), Arc::clone(&wiring.metrics));
     let admin = web::Admin { mappings, metrics, stop: stop.clone() };
     // Served to the very end: a probe during the drain is told that we are draining.
-    tokio::spawn(axum::serve(listener, web::router(admin, address)).into_future());
+    tokio::spawn(axum::serve(listener, web::router(admin, more, address)).into_future());
     tracing::info!(%address, "health, readiness and metrics");
     Ok(())
 }
@@ -165,6 +196,9 @@ pub(super) async fn go(
     // `--once`: a webhook has nothing that is there already, and would be waited for.
     if let Some((listener, router)) = parts.receivers.filter(|_| !parts.once) {
         running.spawn(receive(listener, router, stop.clone(), drain));
+    }
+    for other in parts.others {
+        running.spawn(other);
     }
     if running.is_empty() && !parts.once {
         tracing::warn!("nothing is enabled: waiting to be told to stop");

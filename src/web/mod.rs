@@ -28,14 +28,15 @@ pub struct Admin {
     pub stop: CancellationToken,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`, `/mappings`. `address` is where it is served.
-pub fn router(admin: Admin, address: SocketAddr) -> Router {
+/// `/healthz`, `/readyz`, `/metrics`, `/mappings`, and what `more` has. `address` is where it is served.
+pub fn router(admin: Admin, more: Router, address: SocketAddr) -> Router {
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/mappings", get(mappings))
-        .with_state(Arc::new(admin));
+        .with_state(Arc::new(admin))
+        .merge(more);
     for_local_tools(router, address)
 }
 

@@ -1,31 +1,49 @@
-//! `--lambda-api`: Lambda's own API, served beside everything else.
+//! `--lambda-api`: Lambda's own API, served beside everything else, with what runs behind it.
 
 #[cfg(feature = "aws")]
 mod chain;
 mod keys;
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::net::TcpListener;
+use axum::Router;
+use futures::future::BoxFuture;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::wire::Place;
-use crate::lambda_api::{
-    self, Api, Identity,
-    auth::{self, Auth, Keys},
-    code::object::Objects,
+use super::{
+    units,
+    wire::{Made, Place, Wiring},
+};
+use crate::{
+    fleet::{
+        self, Fleet,
+        logs::{self, Logs},
+    },
+    lambda_api::{
+        self, Api, Identity,
+        asynchronous::Functions,
+        auth::{self, Auth, Keys},
+        code::object::Objects,
+        mapping,
+    },
+    mapping::Ending,
+    metrics::Metrics,
+    queue::{self, Queue},
 };
 
 /// How long a new function is `Pending`: tools expect to see it, nobody wants to wait for it.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How long the last log records may take to be delivered.
+const LAST_LOGS: Duration = Duration::from_secs(3);
 
 /// Where and for whom.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where Lambda's own API is served; needs no files
-    #[arg(long, value_name = "ADDR")]
-    pub lambda_api: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", conflicts_with = "once")]
+    lambda_api: Option<SocketAddr>,
     /// Who may call it: keys as in ~/.aws/credentials [default: the AWS chain's own]
     #[arg(long, value_name = "FILE", requires = "lambda_api")]
     lambda_keys: Option<PathBuf>,
@@ -41,6 +59,9 @@ pub(super) struct Args {
     /// Run functions of any python3.N or nodejsN.x on the one that is installed
     #[arg(long, requires = "lambda_api")]
     runtime_fallback: bool,
+    /// Between the first attempt of an asynchronous invocation and the second; twice as long before the third
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = units::duration)]
+    async_retry_delay: Duration,
 }
 
 fn account(text: &str) -> Result<String, String> {
@@ -48,43 +69,63 @@ fn account(text: &str) -> Result<String, String> {
     if digits { Ok(text.to_owned()) } else { Err("expected twelve digits".to_owned()) }
 }
 
-/// The API, open and not yet served.
-pub(super) struct Served {
-    pub api: Arc<Api>,
+/// Everything behind the API, open and not yet served.
+pub(super) struct Plane {
+    api: Arc<Api>,
+    fleet: Arc<Fleet>,
+    queue: Arc<Queue>,
+    logs: Arc<Logs>,
     listener: TcpListener,
     auth: Auth,
+    region: String,
+}
+
+/// The same, at work.
+pub(super) struct Running {
+    api: Arc<Api>,
+    fleet: Arc<Fleet>,
+    logs: Arc<Logs>,
+    mappings: Arc<Made>,
+    queue: JoinHandle<()>,
 }
 
 impl Args {
     /// Opens what is kept with the rest of the state, and the port; nothing if it was not asked for.
-    pub async fn open(&self, state: &Place) -> anyhow::Result<Option<Served>> {
+    pub async fn open(&self, state: &Place, metrics: &Metrics) -> anyhow::Result<Option<Plane>> {
         let Some(address) = self.lambda_api else { return Ok(None) };
         let auth = self.auth(address).await?;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
-        let identity = Identity { account: self.lambda_account.clone(), region: self.lambda_region.clone() };
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
+        let (directory, region) = (state.directory()?, self.lambda_region.clone());
+        let identity = Identity { account: self.lambda_account.clone(), region: region.clone() };
         let settings = lambda_api::Settings {
             identity,
-            directory: state.directory()?,
+            directory: directory.clone(),
             settle: SETTLE,
             limits: Default::default(),
         };
-        Ok(Some(Served { api: Api::open(settings, self.objects().await).await?, listener, auth }))
-    }
-
-    /// Where code in buckets is fetched from.
-    async fn objects(&self) -> Option<Box<dyn Objects>> {
-        #[cfg(feature = "s3-destination")]
-        return Some(Box::new(klr_s3::Objects::open(&self.lambda_region, None).await));
-        #[cfg(not(feature = "s3-destination"))]
-        None
+        let api = Api::open(settings, self.objects().await).await?;
+        let logs = Logs::open(&directory, self.delivery().await)
+            .with_context(|| format!("logs in {}", directory.display()))?;
+        let settings = fleet::Settings {
+            runtime_fallback: self.runtime_fallback,
+            credentials: self.credentials().await,
+            ..fleet::Settings::new(directory.clone())
+        };
+        let fleet = Fleet::new(settings, Arc::clone(&logs))
+            .with_context(|| format!("functions in {}", directory.display()))?;
+        let delays = queue::Delays { retry: self.async_retry_delay, ..Default::default() };
+        let options = queue::Options { delays, ..Default::default() };
+        let queue = Queue::open(&directory.join("queue"), options, metrics.queue().clone()).await?;
+        api.run_by(Arc::clone(&fleet));
+        api.submit_to(Arc::clone(&queue));
+        Ok(Some(Plane { api, fleet, queue, logs, listener, auth, region }))
     }
 
     async fn auth(&self, address: SocketAddr) -> anyhow::Result<Auth> {
         if self.lambda_unsigned {
             if !address.ip().is_loopback() {
-                bail!(
-                    "--lambda-unsigned: only on loopback, {address} is not: whoever reaches this port runs code"
-                );
+                bail!("--lambda-unsigned: only on loopback, {address} is not: whoever reaches this port runs code");
             }
             return Ok(Auth::Off);
         }
@@ -97,14 +138,81 @@ impl Args {
         };
         Ok(Auth::Signed { keys, region: self.lambda_region.clone() })
     }
+
+    /// Where code in buckets is fetched from.
+    async fn objects(&self) -> Option<Box<dyn Objects>> {
+        #[cfg(feature = "s3-destination")]
+        return Some(Box::new(klr_s3::Objects::open(&self.lambda_region, None).await));
+        #[cfg(not(feature = "s3-destination"))]
+        None
+    }
+
+    /// Where logs go beside our own files.
+    async fn delivery(&self) -> Option<logs::Delivery> {
+        #[cfg(feature = "cloudwatch-logs")]
+        return logs::cloudwatch(&self.lambda_region).await;
+        #[cfg(not(feature = "cloudwatch-logs"))]
+        None
+    }
+
+    /// What functions call AWS with.
+    async fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
+        #[cfg(feature = "aws")]
+        return Some(klr_aws::standard_chain().await);
+        #[cfg(not(feature = "aws"))]
+        None
+    }
 }
 
-impl Served {
-    /// Serves it until told to stop; who is being answered is waited for.
-    pub fn serve(self, stop: CancellationToken) -> anyhow::Result<impl Future<Output = std::io::Result<()>>> {
-        let address = self.listener.local_addr()?;
-        let router = auth::guarded(lambda_api::router(self.api), self.auth, address);
+impl Plane {
+    /// What the admin port has of it.
+    pub fn admin(&self) -> Router {
+        queue::router(Arc::clone(&self.queue)).merge(logs::router(Arc::clone(&self.logs)))
+    }
+
+    /// Serves the API, runs its mappings and empties its queue, until told to stop.
+    /// The future serves callers, and ends when the last of them is answered.
+    pub fn start(
+        self,
+        wiring: &Arc<Wiring>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(Running, BoxFuture<'static, (String, Ending)>)> {
+        let Self { api, fleet, queue, logs, listener, auth, region } = self;
+        let mappings = Made::new(Arc::clone(wiring));
+        mapping::run(&api, Arc::clone(&mappings) as _);
+        let functions = Arc::new(Functions(Arc::clone(&api)));
+        let means = queue::Means {
+            attempt: Arc::clone(&functions) as _,
+            policy: functions,
+            destinations: Arc::new(queue::Aws::new(&queue, &region, None)),
+        };
+        let until = stop.clone();
+        let queue = tokio::spawn(async move { queue.run(means, until).await });
+        let address = listener.local_addr()?;
+        let router = auth::guarded(lambda_api::router(Arc::clone(&api)), auth, address);
+        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tracing::info!(%address, "Lambda's API");
-        Ok(axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).into_future())
+        let serving = async move {
+            let ending = match serve.await {
+                Ok(()) => Ending::Settled,
+                Err(error) => Ending::Halted(error.to_string()),
+            };
+            ("Lambda's API".to_owned(), ending)
+        };
+        Ok((Running { api, fleet, logs, mappings, queue }, Box::pin(serving)))
+    }
+}
+
+impl Running {
+    /// After everybody was told to stop and callers are answered: waits for mappings and for what the queue has with
+    /// functions, and ends the functions.
+    pub async fn stop(self, drain: Duration) {
+        mapping::end(&self.api);
+        let finished = futures::future::join(self.mappings.stop_all(), self.queue);
+        if tokio::time::timeout(drain, finished).await.is_err() {
+            tracing::warn!("drain timeout: what the queue has with functions will be tried again");
+        }
+        self.fleet.stop(drain).await;
+        self.logs.flush(LAST_LOGS).await;
     }
 }
