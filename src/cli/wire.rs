@@ -2,7 +2,6 @@
 
 mod destination;
 #[cfg(feature = "lambda-api")]
-#[allow(dead_code, reason = "run.rs takes it with --lambda-api")]
 mod made;
 mod source;
 #[cfg(feature = "state")]
@@ -19,7 +18,6 @@ use anyhow::{Context as _, bail};
 use klr_contract::Shape;
 use klr_host::Host;
 #[cfg(feature = "lambda-api")]
-#[allow(unused_imports, reason = "run.rs takes it with --lambda-api")]
 pub(super) use made::Made;
 use reqwest::Url;
 use serde::Deserialize;

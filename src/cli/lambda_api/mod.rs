@@ -23,7 +23,6 @@ use crate::{
     },
     lambda_api::{
         self, Api, Identity,
-        asynchronous::Functions,
         auth::{self, Auth, Keys},
         code::object::Objects,
         mapping,
@@ -94,8 +93,7 @@ impl Args {
     pub async fn open(&self, state: &Place, metrics: &Metrics) -> anyhow::Result<Option<Plane>> {
         let Some(address) = self.lambda_api else { return Ok(None) };
         let auth = self.auth(address).await?;
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
         let (directory, region) = (state.directory()?, self.lambda_region.clone());
         let identity = Identity { account: self.lambda_account.clone(), region: region.clone() };
         let settings = lambda_api::Settings {
@@ -116,7 +114,7 @@ impl Args {
             .with_context(|| format!("functions in {}", directory.display()))?;
         let delays = queue::Delays { retry: self.async_retry_delay, ..Default::default() };
         let options = queue::Options { delays, ..Default::default() };
-        let queue = Queue::open(&directory.join("queue"), options, metrics.queue().clone()).await?;
+        let queue = Queue::open(&directory.join("queue"), options, metrics.queue.clone()).await?;
         api.run_by(Arc::clone(&fleet));
         api.submit_to(Arc::clone(&queue));
         Ok(Some(Plane { api, fleet, queue, logs, listener, auth, region }))
@@ -125,7 +123,9 @@ impl Args {
     async fn auth(&self, address: SocketAddr) -> anyhow::Result<Auth> {
         if self.lambda_unsigned {
             if !address.ip().is_loopback() {
-                bail!("--lambda-unsigned: only on loopback, {address} is not: whoever reaches this port runs code");
+                bail!(
+                    "--lambda-unsigned: only on loopback, {address} is not: whoever reaches this port runs code"
+                );
             }
             return Ok(Auth::Off);
         }
@@ -180,10 +180,9 @@ impl Plane {
         let Self { api, fleet, queue, logs, listener, auth, region } = self;
         let mappings = Made::new(Arc::clone(wiring));
         mapping::run(&api, Arc::clone(&mappings) as _);
-        let functions = Arc::new(Functions(Arc::clone(&api)));
         let means = queue::Means {
-            attempt: Arc::clone(&functions) as _,
-            policy: functions,
+            attempt: Arc::clone(&api) as _,
+            policy: Arc::clone(&api) as _,
             destinations: Arc::new(queue::Aws::new(&queue, &region, None)),
         };
         let until = stop.clone();
