@@ -7,12 +7,15 @@
 use std::{path::Path, process::Command};
 
 use klr_test_support::{
+    built,
     klr::{Bridge, Setup},
     python::venv,
-    servers::free_ports,
+    servers::{DynamoDbLocal, ElasticMq, KinesisMock, Moto, free_ports},
+    sqs::Queue,
 };
 
-/// The account a bridge stands for if it is told nothing.
+/// Whom a bridge stands for if it is told nothing.
+const ACCOUNT: &str = "000000000000";
 const REGION: &str = "us-east-1";
 
 /// A bridge with the Lambda API open, and what its callers need to know.
@@ -82,4 +85,106 @@ macro_rules! plays {
     )+};
 }
 
-plays! { functions }
+plays! { functions versions aliases tags layers permissions concurrency event_config urls invoke }
+
+#[test]
+fn logs() {
+    let Some(moto) = Moto::shared() else { return };
+    let Some(stage) = Stage::start(&[("CLOUDWATCH_LOGS", &moto.endpoint)]) else { return };
+    stage.play("test_logs.py");
+}
+
+/// The servers of every source a mapping may have here.
+fn sources() -> Option<[(&'static str, &'static str); 4]> {
+    let (queues, streams, tables) = (ElasticMq::shared()?, KinesisMock::shared()?, DynamoDbLocal::shared()?);
+    Some([
+        ("SQS", &queues.endpoint),
+        ("KINESIS", &streams.endpoint),
+        ("DYNAMODB", &tables.endpoint),
+        ("DYNAMODB_STREAMS", &tables.endpoint),
+    ])
+}
+
+#[test]
+fn mappings() {
+    let Some(sources) = sources() else { return };
+    let Some(stage) = Stage::start(&sources) else { return };
+    stage.play("test_mappings.py");
+}
+
+/// Go's SDK sends other headers than Python's, and signs more of them.
+#[test]
+fn a_program_in_go() {
+    let Some(queues) = ElasticMq::shared() else { return };
+    let Some(stage) = Stage::start(&[("SQS", &queues.endpoint)]) else { return };
+    let Some(caller) = built::go("tests/lambda_api/go") else { return };
+    let arn = Queue::standard(&queues.endpoint, "from-go", 30).arn();
+    let output = stage.caller(caller.join("bootstrap")).arg(arn).output().unwrap();
+    assert!(output.status.success(), "{output:?}\n{}", stage.bridge.stderr());
+    let gone = format!("gone Function not found: arn:aws:lambda:{REGION}:{ACCOUNT}:function:from-go");
+    let said = [
+        "made Pending 1",
+        r#"replied 200 $LATEST {"got": {"n": 1}}"#,
+        "mapped Creating 5",
+        "enabled",
+        "version $LATEST",
+        "version 1",
+        &gone,
+    ];
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().collect::<Vec<_>>(), said);
+}
+
+#[test]
+fn the_command_line_and_a_restart() {
+    let Some(mut stage) = Stage::start(&[]) else { return };
+    let Some(tools) = venv(&["boto3", "awscli"]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let zip = folder.path().join("code.zip");
+    let code = "def handler(event, context):\n    return {'got': event}\n";
+    let make = "import sys, zipfile\nzipfile.ZipFile(sys.argv[1], 'w').writestr('app.py', sys.argv[2])";
+    let made = Command::new(tools.join("bin/python")).args(["-c", make]).arg(&zip).arg(code).status();
+    assert!(made.unwrap().success());
+    let aws = |stage: &Stage, arguments: &[&str]| {
+        let output = stage.caller(tools.join("bin/aws")).arg("lambda").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}\n{}", stage.bridge.stderr());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = format!("fileb://{}", zip.display());
+    let role = format!("arn:aws:iam::{ACCOUNT}:role/any");
+    let create = ["create-function", "--function-name", "cli", "--runtime", "python3.12", "--handler"];
+    aws(&stage, &[&create[..], &["app.handler", "--role", &role, "--zip-file", &file]].concat());
+    aws(&stage, &["wait", "function-active-v2", "--function-name", "cli"]);
+    aws(&stage, &["publish-version", "--function-name", "cli"]);
+    aws(&stage, &["create-alias", "--function-name", "cli", "--name", "live", "--function-version", "1"]);
+    let reply = folder.path().join("reply");
+    let payload = ["--payload", r#"{"n":1}"#, "--cli-binary-format", "raw-in-base64-out"];
+    let invoke = |stage: &Stage| {
+        let call = ["invoke", "--function-name", "cli:live", reply.to_str().unwrap()];
+        let told = aws(stage, &[&call[..], &payload].concat());
+        assert!(told.contains(r#""ExecutedVersion": "1""#), "{told}");
+        assert_eq!(std::fs::read_to_string(&reply).unwrap(), r#"{"got": {"n": 1}}"#);
+    };
+    invoke(&stage);
+    stage.bridge.kill9();
+    stage.bridge.start_again();
+    stage.bridge.wait_ready();
+    invoke(&stage);
+    assert!(aws(&stage, &["list-functions"]).contains("function:cli"));
+}
+
+#[test]
+fn who_has_not_the_key_is_refused() {
+    let Some(stage) = Stage::start(&[]) else { return };
+    let Some(python) = venv(&["boto3", "pytest"]) else { return };
+    let script = "import boto3, sys\nc = boto3.client('lambda', aws_access_key_id=sys.argv[1], aws_secret_access_key=sys.argv[2])\n\
+                  try: c.list_functions()\nexcept Exception as e: print(e.response['Error']['Code'], e.response['ResponseMetadata']['HTTPStatusCode'])\n\
+                  else: print('let in')";
+    let called = |id: &str, secret: &str| {
+        let output =
+            stage.caller(python.join("bin/python")).args(["-c", script, id, secret]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(called("test", "test"), "let in");
+    assert_eq!(called("test", "guessed"), "InvalidSignatureException 403");
+    assert_eq!(called("other", "test"), "UnrecognizedClientException 403");
+}

@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub mod built;
 #[cfg(any(feature = "sqs", feature = "kinesis", feature = "dynamodb"))]
 mod calls;
 pub mod client;

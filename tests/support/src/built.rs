@@ -1,0 +1,26 @@
+//! What scripts install or build: once per machine, kept in `KLR_CACHE`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::servers::unavailable;
+use crate::workspace;
+
+/// A program in Go, whose source is in this folder of the checkout; it is `bootstrap` under the answer. `None`: no Go, or no
+/// way to its modules.
+pub fn go(source: &str) -> Option<PathBuf> {
+    let script = workspace().join("host/tests/clients/build.sh");
+    made("Go", Command::new(script).arg("go").arg(workspace().join(source)))
+}
+
+/// The path a script prints; it exits with 3 where this machine lacks something for it.
+pub(crate) fn made(what: &str, script: &mut Command) -> Option<PathBuf> {
+    let output = script.stderr(Stdio::inherit()).output().expect("bash runs the script");
+    if output.status.success() {
+        let path = String::from_utf8(output.stdout).expect("a path of ours is UTF-8");
+        return Some(PathBuf::from(path.trim_end()));
+    }
+    assert_eq!(output.status.code(), Some(3), "{script:?} failed; its words are above");
+    unavailable(what, &format!("{script:?} says why above"));
+    None
+}
