@@ -39,6 +39,8 @@ const LAST_LOGS: Duration = Duration::from_secs(3);
 
 /// Where and for whom.
 #[derive(Debug, clap::Args)]
+// Another `Args` is flattened around it; clap makes a group of each by its name.
+#[group(skip)]
 pub(super) struct Args {
     /// Where Lambda's own API is served; needs no files
     #[arg(long, value_name = "ADDR", conflicts_with = "once")]
