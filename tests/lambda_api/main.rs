@@ -85,7 +85,7 @@ macro_rules! plays {
     )+};
 }
 
-plays! { functions versions aliases tags layers permissions concurrency event_config urls invoke }
+plays! { functions versions aliases tags layers permissions concurrency event_config urls code invoke }
 
 #[test]
 fn logs() {

@@ -87,7 +87,8 @@ pub(super) struct Running {
     fleet: Arc<Fleet>,
     logs: Arc<Logs>,
     mappings: Arc<Made>,
-    queue: JoinHandle<()>,
+    queue: Arc<Queue>,
+    emptying: JoinHandle<()>,
 }
 
 impl Args {
@@ -188,7 +189,8 @@ impl Plane {
             destinations: Arc::new(queue::Aws::new(&queue, &region, None)),
         };
         let until = stop.clone();
-        let queue = tokio::spawn(async move { queue.run(means, until).await });
+        let emptied = Arc::clone(&queue);
+        let emptying = tokio::spawn(async move { emptied.run(means, until).await });
         let address = listener.local_addr()?;
         let router = auth::guarded(lambda_api::router(Arc::clone(&api)), auth, address);
         let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -200,7 +202,7 @@ impl Plane {
             };
             ("Lambda's API".to_owned(), ending)
         };
-        Ok((Running { api, fleet, logs, mappings, queue }, Box::pin(serving)))
+        Ok((Running { api, fleet, logs, mappings, queue, emptying }, Box::pin(serving)))
     }
 }
 
@@ -209,11 +211,12 @@ impl Running {
     /// functions, and ends the functions.
     pub async fn stop(self, drain: Duration) {
         mapping::end(&self.api);
-        let finished = futures::future::join(self.mappings.stop_all(), self.queue);
+        let finished = futures::future::join(self.mappings.stop_all(), self.emptying);
         if tokio::time::timeout(drain, finished).await.is_err() {
             tracing::warn!("drain timeout: what the queue has with functions will be tried again");
         }
         self.fleet.stop(drain).await;
+        self.queue.close().await;
         self.logs.flush(LAST_LOGS).await;
     }
 }

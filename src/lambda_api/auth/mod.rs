@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::Body,
     extract::Request,
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -15,12 +15,7 @@ use axum::{
 use jiff::Timestamp;
 pub use sigv4::{Claim, Refused};
 
-use super::{
-    answer,
-    body::LARGEST,
-    code,
-    error::{Code, Error},
-};
+use super::{answer, body::read, code, error::Error};
 use crate::web;
 
 /// A key that may call.
@@ -84,12 +79,7 @@ async fn checked(auth: &Auth, request: Request) -> Result<Request, Response> {
     {
         return Err(refuse(Refused::UnknownKey));
     }
-    let body = to_bytes(body, LARGEST).await.map_err(|_| too_large())?;
+    let body = read(parts.uri.path(), body).await.map_err(IntoResponse::into_response)?;
     claim.verify(&parts, &body, &key.secret, region, Timestamp::now()).map_err(refuse)?;
     Ok(Request::from_parts(parts, Body::from(body)))
-}
-
-fn too_large() -> Response {
-    let words = format!("Request must be smaller than {LARGEST} bytes");
-    Error::new(Code::RequestEntityTooLarge, words).into_response()
 }

@@ -14,8 +14,9 @@
 //! *Compaction.* When more than half of the log is settled, events that are still alive in the oldest segment are written
 //! again at the end, a little with each commit, and the segment goes. A byte is so rewritten once for each byte that is freed.
 //!
-//! *Why not a store off the shelf.* Measured on this job, commits of 64 events of 1 KB, each synced, in turns within two
-//! minutes on two cores at a load of twelve, where one event and one fsync made 680 to 1,350/s:
+//! *Why not a store off the shelf.* Measured on this job, commits of 64 events of 1 KB, each synced, on two cores at a load of
+//! about twelve, where one event and one fsync made 680 to 1,350/s; ours at other moments than the others, so the order of
+//! magnitude is what counts:
 //!
 //! | | events/s | resident | opened after a kill |
 //! | --- | --- | --- | --- |
