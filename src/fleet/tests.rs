@@ -376,28 +376,6 @@ async fn a_bootstrap_keeps_its_mode_and_one_that_is_missing_is_the_functions_err
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_runs_too() {
-    // A hundred megabytes of client are not packaged with the code.
-    if std::env::var_os("KLR_NODE_RIC").is_none() {
-        assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "KLR_NODE_RIC is not set");
-        eprintln!(
-            "SKIP: set KLR_NODE_RIC to node_modules/.bin/aws-lambda-ric of what host/tests/clients/build.sh node makes"
-        );
-        return;
-    }
-    let stage = Stage::new();
-    let code = stage.zip(&[(
-        "index.js",
-        "exports.handler = async (event, context) => ({ event, version: context.functionVersion, file: __filename });\n",
-        0o644,
-    )]);
-    let spec =
-        Spec { runtime: Some("nodejs18.x".into()), handler: Some("index.handler".into()), ..provided(code) };
-    let reply = stage.reply(&spec, &json!({"a": 1})).await;
-    assert_eq!((&reply["event"], &reply["version"]), (&json!({"a": 1}), &json!("$LATEST")));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_run_here_is_refused_in_lambdas_words() {
     let stage = Stage::with(|settings| settings);
     let code = stage.zip(&[("app.py", "", 0o644)]);

@@ -26,14 +26,15 @@ struct Stage {
 }
 
 impl Stage {
-    /// `servers`: endpoints by the name AWS's variables have for them (`SQS`). `None`: no Python here.
+    /// `servers`: endpoints by the name AWS's variables have for them (`SQS`). `None`: no Python or Node.js here.
     fn start(servers: &[(&str, &str)]) -> Option<Self> {
-        let functions = venv(&["awslambdaric", "boto3"])?;
+        let (python, node) = (venv(&["awslambdaric", "boto3"])?, built::node_client()?);
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
         let mut setup = Setup::run(env!("CARGO_BIN_EXE_klr"))
             .args(["--lambda-api", &address, "--runtime-fallback"])
-            .env("KLR_PYTHON", functions.join("bin/python").to_str().unwrap());
+            .env("KLR_PYTHON", python.join("bin/python").to_str().unwrap())
+            .env("KLR_NODE_RIC", node.to_str().unwrap());
         let mut environment = vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), format!("http://{address}"))];
         for (service, endpoint) in servers {
             let name = format!("AWS_ENDPOINT_URL_{service}");

@@ -202,3 +202,17 @@ def test_a_deleted_function_is_gone(lam, function):
     invoke(lam, name)
     lam.delete_function(FunctionName=name)
     eventually(lambda: refused("ResourceNotFoundException", lam.invoke, FunctionName=name))
+
+
+def test_node(lam, function):
+    source = """
+exports.handler = async (event, context) => ({
+  event, version: context.functionVersion, file: __filename, runtime: process.env.AWS_EXECUTION_ENV,
+});
+"""
+    code = {"ZipFile": make_zip(index__js=source)}
+    name = function(Runtime="nodejs18.x", Handler="index.handler", Code=code)["FunctionName"]
+    reply = json.loads(lam.invoke(FunctionName=name, Payload=b'{"a": 1}')["Payload"].read())
+    file = reply.pop("file")
+    assert file.endswith("/index.js")
+    assert reply == {"event": {"a": 1}, "version": "$LATEST", "runtime": "AWS_Lambda_nodejs18.x"}

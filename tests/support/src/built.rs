@@ -13,6 +13,12 @@ pub fn go(source: &str) -> Option<PathBuf> {
     made("Go", Command::new(script).arg("go").arg(workspace().join(source)))
 }
 
+/// The runtime client of Node.js, compiled: what `KLR_NODE_RIC` is to be. `None`: no Node.js, or no compiler.
+pub fn node_client() -> Option<PathBuf> {
+    let script = workspace().join("host/tests/clients/build.sh");
+    Some(made("Node.js", Command::new(script).arg("node"))?.join("node_modules/.bin/aws-lambda-ric"))
+}
+
 /// The path a script prints; it exits with 3 where this machine lacks something for it.
 pub(crate) fn made(what: &str, script: &mut Command) -> Option<PathBuf> {
     let output = script.stderr(Stdio::inherit()).output().expect("bash runs the script");
