@@ -79,6 +79,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut resources = config::load(&args.file)?;
     resources.resolve(&wire::environment())?;
     let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
+    #[cfg_attr(not(feature = "state"), allow(unused_mut))]
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
     #[cfg(feature = "lambda-api")]
     let plane = args.lambda.open(&args.state, &wiring.metrics).await?;

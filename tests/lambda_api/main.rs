@@ -28,11 +28,17 @@ struct Stage {
 impl Stage {
     /// `servers`: endpoints by the name AWS's variables have for them (`SQS`). `None`: no Python or Node.js here.
     fn start(servers: &[(&str, &str)]) -> Option<Self> {
+        Self::told(&[], servers)
+    }
+
+    /// The same, with more arguments.
+    fn told(arguments: &[&str], servers: &[(&str, &str)]) -> Option<Self> {
         let (python, node) = (venv(&["awslambdaric", "boto3"])?, built::node_client()?);
         let [port] = free_ports();
         let address = format!("127.0.0.1:{port}");
         let mut setup = Setup::run(env!("CARGO_BIN_EXE_klr"))
             .args(["--lambda-api", &address, "--runtime-fallback"])
+            .args(arguments.iter().copied())
             .env("KLR_PYTHON", python.join("bin/python").to_str().unwrap())
             .env("KLR_NODE_RIC", node.to_str().unwrap());
         let mut environment = vec![("AWS_ENDPOINT_URL_LAMBDA".to_owned(), format!("http://{address}"))];
@@ -93,6 +99,14 @@ fn logs() {
     let Some(moto) = Moto::shared() else { return };
     let Some(stage) = Stage::start(&[("CLOUDWATCH_LOGS", &moto.endpoint)]) else { return };
     stage.play("test_logs.py");
+}
+
+#[test]
+fn asynchronous() {
+    let Some(queues) = ElasticMq::shared() else { return };
+    let servers = [("SQS", &*queues.endpoint)];
+    let Some(stage) = Stage::told(&["--async-retry-delay", "500ms"], &servers) else { return };
+    stage.play("test_async.py");
 }
 
 /// The servers of every source a mapping may have here.
