@@ -4,7 +4,10 @@ use std::{fmt::Display, ops::RangeInclusive, sync::OnceLock};
 
 use regex::Regex;
 
-use super::super::error::{Code, Error};
+use super::{
+    super::error::{Code, Error},
+    Fields,
+};
 
 /// A regular expression, shown to the caller as AWS writes it.
 #[derive(Debug)]
@@ -85,6 +88,22 @@ impl Constraints {
             let constraint = format!("Member must satisfy regular expression pattern: {}", pattern.text());
             self.broken(field, value, constraint);
         }
+    }
+
+    /// The patterns of members: how each is spelled in a request and in errors, and whether it must be there.
+    pub(in super::super) fn patterns(
+        &mut self,
+        fields: &Fields<'_>,
+        members: &[(&str, &str, &Pattern, bool)],
+    ) -> Result<(), Error> {
+        for (member, field, pattern, required) in members {
+            match fields.text(member)? {
+                Some(text) => self.pattern(field, text, pattern),
+                None if *required => self.missing(field),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// One of some words, in the order AWS shows them.

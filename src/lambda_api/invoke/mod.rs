@@ -15,7 +15,7 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State},
     http::{HeaderMap, HeaderValue, Request, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{MethodRouter, post},
 };
 use klr_host::RequestId;
 use uuid::Uuid;
@@ -36,42 +36,23 @@ const LARGEST_REQUEST: usize = 70_167_211;
 /// The paths of this area.
 pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new()
-        .route("/2015-03-31/functions/{function}/invocations", post(invoke))
-        .route("/2014-11-13/functions/{function}/invoke-async", post(invoke_async))
-        .route("/2021-11-15/functions/{function}/response-streaming-invocations", post(stream))
+        .route("/2015-03-31/functions/{function}/invocations", route(Operation::Invoke))
+        .route("/2014-11-13/functions/{function}/invoke-async", route(Operation::InvokeAsync))
+        .route("/2021-11-15/functions/{function}/response-streaming-invocations", route(Operation::Stream))
         .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
 }
 
 type Payload = Result<Bytes, axum::extract::rejection::BytesRejection>;
 
-async fn invoke(
-    State(api): State<Arc<Api>>,
-    Path(function): Path<String>,
-    query: Query,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Answer {
-    answer(&api, Operation::Invoke, &function, &query, &headers, payload).await
-}
-
-async fn invoke_async(
-    State(api): State<Arc<Api>>,
-    Path(function): Path<String>,
-    query: Query,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Answer {
-    answer(&api, Operation::InvokeAsync, &function, &query, &headers, payload).await
-}
-
-async fn stream(
-    State(api): State<Arc<Api>>,
-    Path(function): Path<String>,
-    query: Query,
-    headers: HeaderMap,
-    payload: Payload,
-) -> Answer {
-    answer(&api, Operation::Stream, &function, &query, &headers, payload).await
+fn route(operation: Operation) -> MethodRouter<Arc<Api>> {
+    let answered = move |State(api): State<Arc<Api>>,
+                         Path(function): Path<String>,
+                         query: Query,
+                         headers: HeaderMap,
+                         payload: Payload| async move {
+        answer(&api, operation, &function, &query, &headers, payload).await
+    };
+    post(answered)
 }
 
 async fn answer(

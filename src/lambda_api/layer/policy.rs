@@ -118,13 +118,7 @@ fn check(fields: Fields<'_>) -> Result<(), Error> {
         ("Principal", "principal", &PRINCIPAL, true),
         ("OrganizationId", "organizationId", &ORGANIZATION, false),
     ];
-    for (member, field, pattern, required) in patterns {
-        match fields.text(member)? {
-            Some(text) => constraints.pattern(field, text, pattern),
-            None if required => constraints.missing(field),
-            None => {}
-        }
-    }
+    constraints.patterns(&fields, &patterns)?;
     if let Some(sid) = fields.text("StatementId")? {
         constraints.length("statementId", sid, 1..=100);
     }
