@@ -89,10 +89,11 @@ def check_shape(value, shape, path, problems):
 def make_zip(**files):
     """A zip of these files; `__` in a name stands for a dot."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in files.items():
             info = zipfile.ZipInfo(name.replace("__", "."))
             info.external_attr = 0o755 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, text)
     return buffer.getvalue()
 
