@@ -18,7 +18,7 @@ mod settings;
 mod show;
 mod tags;
 mod target;
-#[cfg(test)]
+#[cfg(all(test, feature = "sqs", feature = "kafka", feature = "kinesis", feature = "dynamodb"))]
 mod tests;
 
 use std::sync::Arc;
