@@ -28,8 +28,10 @@ pub struct Admin {
     pub stop: CancellationToken,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`, `/mappings`, and what `more` has. `address` is where it is served.
+/// `/healthz`, `/readyz`, `/metrics`, `/mappings`, and what `more` has: on loopback alone, since it shows what functions write
+/// and changes what waits for them. `address` is where it is served.
 pub fn router(admin: Admin, more: Router, address: SocketAddr) -> Router {
+    let more = if address.ip().is_loopback() { more } else { Router::new() };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

@@ -172,7 +172,7 @@ fn the_command_line_and_a_restart() {
     aws(&stage, &["publish-version", "--function-name", "cli"]);
     aws(&stage, &["create-alias", "--function-name", "cli", "--name", "live", "--function-version", "1"]);
     let reply = folder.path().join("reply");
-    let payload = ["--payload", r#"{"n":1}"#, "--cli-binary-format", "raw-in-base64-out"];
+    let payload = ["--payload", r#"{"n":1}"#];
     let invoke = |stage: &Stage| {
         let call = ["invoke", "--function-name", "cli:live", reply.to_str().unwrap()];
         let told = aws(stage, &[&call[..], &payload].concat());
