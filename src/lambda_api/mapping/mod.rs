@@ -18,7 +18,8 @@ mod settings;
 mod show;
 mod tags;
 mod target;
-#[cfg(all(test, feature = "sqs", feature = "kafka", feature = "kinesis", feature = "dynamodb"))]
+#[cfg(test)]
+#[cfg(all(feature = "sqs", feature = "kafka", feature = "kinesis", feature = "dynamodb"))]
 mod tests;
 
 use std::sync::Arc;
