@@ -26,6 +26,8 @@ pub mod config;
 pub mod deliver;
 #[cfg(feature = "lambda-api")]
 pub mod fleet;
+#[cfg(feature = "bridge")]
+mod hex;
 #[cfg(feature = "lambda-api")]
 pub mod lambda_api;
 #[cfg(feature = "bridge")]

@@ -1,13 +1,13 @@
 //! The CloudEvent a batch travels as (design.md §5).
 
-use std::fmt::Write as _;
-
 use cloudevents::{Event, EventBuilder, EventBuilderV10, event::EventBuilderError};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use klr_contract::{Place, Position, Record, Trace};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+use crate::hex::hex;
 
 /// A mapping whose batches cannot be named as CloudEvents.
 #[derive(Debug, thiserror::Error)]
@@ -204,13 +204,6 @@ fn one_partition(batch: &[Record]) -> Option<u32> {
     });
     let first = indices.next()??;
     indices.all(|index| index == Some(first)).then_some(first)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -280,27 +280,7 @@ pub(crate) mod tests {
             runtime: Some("python3.13".to_owned()),
             handler: Some("f.handler".to_owned()),
             role: "arn:aws:iam::000000000000:role/r".to_owned(),
-            description: String::new(),
-            timeout: 3,
-            memory_size: 128,
-            environment: None,
-            layers: Vec::new(),
-            dead_letter: None,
-            vpc: None,
-            kms_key: None,
-            tracing: "PassThrough".to_owned(),
-            file_systems: Vec::new(),
-            package_type: "Zip".to_owned(),
-            image_config: None,
-            architectures: vec!["x86_64".to_owned()],
-            ephemeral_storage: 512,
-            snap_start: "None".to_owned(),
-            logging: function::Logging {
-                format: "Text".to_owned(),
-                application_level: None,
-                system_level: None,
-                group: format!("/aws/lambda/{name}"),
-            },
+            ..function::defaults(name, "Zip", vec!["x86_64".to_owned()])
         }
     }
 

@@ -35,8 +35,10 @@ pub async fn credentials(region: &str, service: &str) -> SharedCredentialsProvid
 }
 
 /// The standard chain and nothing else: for what must not take made-up keys for anybody's.
-pub async fn standard_chain() -> SharedCredentialsProvider {
-    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
+pub async fn standard_chain(region: &str) -> SharedCredentialsProvider {
+    // Given, or it would be looked for, on a laptop at an address where nobody answers.
+    let region = Region::new(region.to_owned());
+    let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
     config.credentials_provider().expect("the standard chain always has a provider, if not credentials")
 }
 

@@ -15,10 +15,6 @@ mod secret;
 pub mod shards;
 
 pub use arn::{Arn, NotAnArn};
-pub use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider},
-};
 pub use batch_info::BatchInfo;
 pub use config::{config, credentials, elsewhere, region, standard_chain};
 pub use error::{NO_QUEUE, failure, lost};

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use async_trait::async_trait;
-use klr_aws::{Credentials, ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
 use tokio::sync::Mutex;
 
 use crate::lambda_api::auth::{Key, Keys};
@@ -20,8 +23,8 @@ pub(super) struct Chain {
 
 impl Chain {
     /// The standard chain's, if it has any now.
-    pub async fn open() -> anyhow::Result<Self> {
-        let chain = Self { provider: klr_aws::standard_chain().await, last: Mutex::default() };
+    pub async fn of(provider: SharedCredentialsProvider) -> anyhow::Result<Self> {
+        let chain = Self { provider, last: Mutex::default() };
         if chain.current().await.is_none() {
             bail!(
                 "--lambda-api: the AWS chain has no credentials to check signatures with; set AWS_ACCESS_KEY_ID and \

@@ -1,12 +1,12 @@
 //! `--lambda-api`: Lambda's own API, served beside everything else, with what runs behind it.
 
-#[cfg(feature = "aws")]
 mod chain;
 mod keys;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use futures::future::BoxFuture;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -95,7 +95,8 @@ impl Args {
     /// Opens what is kept with the rest of the state, and the port; nothing if it was not asked for.
     pub async fn open(&self, state: &Place, metrics: &Metrics) -> anyhow::Result<Option<Plane>> {
         let Some(address) = self.lambda_api else { return Ok(None) };
-        let auth = self.auth(address).await?;
+        let credentials = self.credentials().await;
+        let auth = self.auth(address, credentials.clone()).await?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
         let (directory, region) = (state.directory()?, self.lambda_region.clone());
         let identity = Identity { account: self.lambda_account.clone(), region: region.clone() };
@@ -110,7 +111,7 @@ impl Args {
             .with_context(|| format!("logs in {}", directory.display()))?;
         let settings = fleet::Settings {
             runtime_fallback: self.runtime_fallback,
-            credentials: self.credentials().await,
+            credentials,
             ..fleet::Settings::new(directory.clone())
         };
         let fleet = Fleet::new(settings, Arc::clone(&logs))
@@ -123,7 +124,11 @@ impl Args {
         Ok(Some(Plane { api, fleet, queue, logs, listener, auth, region }))
     }
 
-    async fn auth(&self, address: SocketAddr) -> anyhow::Result<Auth> {
+    async fn auth(
+        &self,
+        address: SocketAddr,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> anyhow::Result<Auth> {
         if self.lambda_unsigned {
             if !address.ip().is_loopback() {
                 bail!(
@@ -132,12 +137,12 @@ impl Args {
             }
             return Ok(Auth::Off);
         }
-        let keys: Arc<dyn Keys> = match &self.lambda_keys {
-            Some(file) => Arc::new(keys::File::read(file)?),
-            #[cfg(feature = "aws")]
-            None => Arc::new(chain::Chain::open().await?),
-            #[cfg(not(feature = "aws"))]
-            None => bail!("--lambda-api: this klr was built without the AWS chain; give --lambda-keys FILE"),
+        let keys: Arc<dyn Keys> = match (&self.lambda_keys, credentials) {
+            (Some(file), _) => Arc::new(keys::File::read(file)?),
+            (None, Some(credentials)) => Arc::new(chain::Chain::of(credentials).await?),
+            (None, None) => {
+                bail!("--lambda-api: this klr was built without the AWS chain; give --lambda-keys FILE")
+            }
         };
         Ok(Auth::Signed { keys, region: self.lambda_region.clone() })
     }
@@ -158,10 +163,10 @@ impl Args {
         None
     }
 
-    /// What functions call AWS with.
-    async fn credentials(&self) -> Option<aws_credential_types::provider::SharedCredentialsProvider> {
+    /// What functions call AWS with, and callers of ours are checked by; `None`: built without the AWS chain.
+    async fn credentials(&self) -> Option<SharedCredentialsProvider> {
         #[cfg(feature = "aws")]
-        return Some(klr_aws::standard_chain().await);
+        return Some(klr_aws::standard_chain(&self.lambda_region).await);
         #[cfg(not(feature = "aws"))]
         None
     }

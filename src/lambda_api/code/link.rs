@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use sha2::Sha256;
 use uuid::Uuid;
 
+use crate::hex::hex;
+
 /// As long as AWS's.
 const SECONDS: i64 = 600;
 
@@ -43,11 +45,6 @@ impl Links {
         mac.update(until.as_bytes());
         mac
     }
-}
-
-/// Lower case.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(hex: &str) -> Option<Vec<u8>> {

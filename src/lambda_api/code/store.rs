@@ -19,9 +19,10 @@ use super::{
         error::{Code, Error},
         function::Archive,
     },
-    link::{Links, hex},
+    link::Links,
     zip,
 };
+use crate::hex::hex;
 
 /// Zips in a directory.
 #[derive(Debug)]

@@ -25,6 +25,7 @@ use super::{
     show::{Arn, States, configuration},
     tags, version_key,
 };
+use crate::hex::hex;
 
 /// A creation that the front door lets through.
 struct Request {
@@ -147,12 +148,12 @@ impl Request {
 
 /// An image is not looked at: its digest is that of its name.
 pub(super) fn image(uri: String) -> Code {
-    let sha256 = Sha256::digest(uri.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(uri.as_bytes()));
     Code::Image { uri, sha256 }
 }
 
 /// AWS's defaults.
-fn defaults(name: &str, package_type: &str, architectures: Vec<String>) -> Config {
+pub(in super::super) fn defaults(name: &str, package_type: &str, architectures: Vec<String>) -> Config {
     Config {
         runtime: None,
         handler: None,

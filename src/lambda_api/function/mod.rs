@@ -24,6 +24,8 @@ use axum::{
 };
 use jiff::Timestamp;
 
+#[cfg(test)]
+pub(super) use self::create::defaults;
 pub(super) use self::runtime::NAMED;
 pub(super) use self::tags::check as check_tags;
 pub use self::{

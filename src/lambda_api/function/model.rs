@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::super::name::Identity;
+use crate::hex::hex;
 
 /// What all versions of a function share. Its configuration is that of its version 0, `$LATEST`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -166,8 +167,7 @@ impl Vpc {
     /// What stands for the VPC the subnets are in.
     pub fn id(&self) -> String {
         let Some(subnet) = self.subnets.first() else { return String::new() };
-        let digest: String =
-            Sha256::digest(subnet.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(subnet.as_bytes()));
         format!("vpc-{}", &digest[..17])
     }
 }

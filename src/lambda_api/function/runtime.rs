@@ -1,7 +1,9 @@
 //! Which runtimes there are.
 
-use super::super::{error::Error, name::Identity};
 use sha2::{Digest, Sha256};
+
+use super::super::{error::Error, name::Identity};
+use crate::hex::hex;
 
 /// Those AWS names when it refuses one, in its order.
 pub(in super::super) const NAMED: &str = "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java17, \
@@ -88,8 +90,7 @@ pub(super) fn check_snapshot(runtime: &str) -> Result<(), Error> {
 
 /// What AWS gives each build of a runtime; here there is one build of each.
 pub fn version_arn(identity: &Identity, runtime: &str) -> String {
-    let digest: String =
-        Sha256::digest(runtime.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(runtime.as_bytes()));
     format!("arn:{}:lambda:{}::runtime:{digest}", identity.partition(), identity.region)
 }
 

@@ -24,14 +24,11 @@ use self::call::{Asked, Kind, Operation};
 use super::{
     Api, Code, Error,
     answer::{Answer, REQUEST_ID},
-    body::Query,
+    body::{LARGEST, Query},
     function::{self, Resolved},
     name::{Form, Name},
 };
 use crate::queue::{self, Event};
-
-/// Of a request nobody checked the size of yet: what AWS's front door takes.
-const LARGEST_REQUEST: usize = 70_167_211;
 
 /// The paths of this area.
 pub(super) fn routes() -> Router<Arc<Api>> {
@@ -39,7 +36,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/2015-03-31/functions/{function}/invocations", route(Operation::Invoke))
         .route("/2014-11-13/functions/{function}/invoke-async", route(Operation::InvokeAsync))
         .route("/2021-11-15/functions/{function}/response-streaming-invocations", route(Operation::Stream))
-        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        // Of a request nobody checked the size of yet.
+        .layer(DefaultBodyLimit::max(LARGEST))
 }
 
 type Payload = Result<Bytes, axum::extract::rejection::BytesRejection>;
