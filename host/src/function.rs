@@ -1,6 +1,6 @@
 //! The function: its environments, and who may invoke it.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use tokio::{
@@ -50,7 +50,7 @@ impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
         let metrics = Arc::<Metrics>::default();
         let pool = Pool::new(settings.concurrency, settings.ahead, Arc::clone(&metrics));
-        let pool = pool.keeping(settings.provisioned);
+        let pool = pool.keeping(settings.kept);
         let most = settings.concurrency * settings.max_concurrency.unwrap_or(1) * (1 + settings.waiting);
         Self {
             arn,
@@ -86,9 +86,9 @@ impl Function {
         });
     }
 
-    fn hire(self: &Arc<Self>, wanted: usize) {
-        for _ in 0..wanted {
-            self.sandboxes.spawn(Arc::clone(self).keep());
+    fn hire(self: &Arc<Self>, wanted: Range<usize>) {
+        for number in wanted {
+            self.sandboxes.spawn(Arc::clone(self).keep(number));
         }
     }
 
@@ -104,12 +104,13 @@ impl Function {
     }
 
     /// Keeps one environment going, one process after the other, until the host ends.
-    async fn keep(self: Arc<Self>) {
+    async fn keep(self: Arc<Self>, number: usize) {
         let (plan, pool) = (&self.plan, &self.pool);
+        let environment = Arc::new(plan.environments.make(number));
         let (mut first, mut trouble) = (None, 0);
         while !plan.end.is_cancelled() && !plan.kill.is_cancelled() {
             let begin = Instant::now();
-            let started = Sandbox::start(plan, pool, first.take()).await;
+            let started = Sandbox::start(plan, &environment, pool, first.take()).await;
             self.metrics.started(begin.elapsed(), started.is_ok());
             // What fails beside others that work is no reason to turn callers away.
             if started.is_ok() || !pool.works() {

@@ -8,8 +8,8 @@ use tokio_util::{
 };
 
 use crate::{
-    Error, Metrics, Settings, extension, front, function::Function, launch::Launch, logs::Writer,
-    observer::Facts, sandbox::Plan, serve, variables::Variables,
+    Error, Metrics, Settings, environment::Environments, extension, front, function::Function,
+    launch::Launch, logs::Writer, observer::Facts, sandbox::Plan, serve, variables::Variables,
 };
 
 /// What the end of an environment takes at most, with all that waits in it.
@@ -144,6 +144,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
     let variables = Variables::new(&settings, &launch, std::env::vars_os());
     let plan = Plan {
         facts: Arc::new(Facts::new(&settings, &launch, &variables)),
+        environments: Environments::new(&settings, launch.mounts.as_ref()),
         logs: Writer::new(&settings.logs, settings.system_log_level.as_deref(), |name| variables.get(name)),
         extensions: extension::find(&launch.layers),
         launch,

@@ -25,6 +25,7 @@ pub mod cli;
 pub mod cloudevent;
 mod embedded;
 mod ending;
+mod environment;
 mod error;
 mod eventstream;
 mod exchange;

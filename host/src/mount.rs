@@ -1,4 +1,5 @@
-//! A view of the file system as on Lambda: the code at `/var/task`, the layers at `/opt`, both read-only.
+//! A view of the file system as on Lambda: the code at `/var/task`, the layers at `/opt`, both read-only, and a `/tmp` that is
+//! the environment's own.
 //!
 //! Each process gets a mount namespace of its own, made by util-linux's `unshare` and `mount` before the program takes over:
 //! a system call between fork and exec would be unsafe code. Root needs no more than that; anybody else is given a user
@@ -18,18 +19,24 @@ use tokio::sync::OnceCell;
 const TASK: &str = "/var/task";
 /// Where Lambda has the layers.
 const OPT: &str = "/opt";
-/// Binds each pair up to `--`, goes where the next argument says, and becomes the rest. `$0` is `mount`.
+/// Where functions write.
+const TMP: &str = "/tmp";
+/// Binds each triple up to `--` (how, what, where), goes where the next argument says, and becomes the rest. `$0` is `mount`.
 ///
 /// The plain bind is for what was mounted with restrictions that an unprivileged remount may not touch.
 const SCRIPT: &str = r#"
 while [ "$1" != -- ]; do
-    "$0" -o bind,ro "$1" "$2" 2>/dev/null || "$0" --bind "$1" "$2" || exit 125
-    shift 2
+    "$0" -o "$1" "$2" "$3" 2>/dev/null || "$0" --bind "$2" "$3" || exit 125
+    shift 3
 done
 cd "$2" || exit 125
+unset OLDPWD
 shift 2
 exec "$@"
 "#;
+
+/// How code and layers are bound.
+const READ_ONLY: &str = "bind,ro";
 
 /// What a machine mounts with; `None` where it does not let us.
 static TOOLS: OnceCell<Option<Tools>> = OnceCell::const_new();
@@ -47,14 +54,41 @@ pub(crate) struct Mounts {
     tools: Tools,
     code: PathBuf,
     layer: Option<PathBuf>,
+    tmp: Tmp,
+}
+
+/// What is seen at `/tmp`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tmp {
+    /// The machine's own: something in there is needed.
+    Needed,
+    /// The machine's own.
+    Shared,
+    /// A folder.
+    Own(PathBuf),
 }
 
 impl Mounts {
     /// Of a code directory, and a layer where there is one to be seen. `None`: the machine does not allow it.
     pub(crate) async fn new(code: &Path, layer: Option<&Path>) -> Option<Self> {
         let tools = TOOLS.get_or_init(Tools::find).await.clone()?;
-        let layer = layer.filter(|_| present(Path::new(OPT), &tools));
-        Some(Self { tools, code: code.to_owned(), layer: layer.map(Path::to_owned) })
+        let layer = layer.filter(|_| present(Path::new(OPT), &tools)).map(Path::to_owned);
+        Some(Self { tools, code: code.to_owned(), layer, tmp: Tmp::Shared })
+    }
+
+    /// Leaves the machine's own `/tmp` in sight.
+    pub(crate) fn keep_tmp(&mut self) {
+        self.tmp = Tmp::Needed;
+    }
+
+    /// Whether the machine's own `/tmp` may be out of sight.
+    pub(crate) fn may_hide_tmp(&self) -> bool {
+        self.tmp != Tmp::Needed
+    }
+
+    /// Has a folder be seen at `/tmp`.
+    pub(crate) fn show_as_tmp(&mut self, folder: &Path) {
+        self.tmp = Tmp::Own(folder.to_owned());
     }
 
     /// Where a path is seen.
@@ -81,9 +115,21 @@ impl Mounts {
     ) -> tokio::process::Command {
         let Tools { unshare, mount, flags } = &self.tools;
         let mut command = tokio::process::Command::new(unshare);
-        command.args(*flags).args(["/bin/sh", "-c", SCRIPT]).arg(mount).arg(&self.code).arg(TASK);
-        if let Some(layer) = &self.layer {
-            command.arg(layer).arg(OPT);
+        command.args(*flags).args(["/bin/sh", "-c", SCRIPT]).arg(mount);
+        command.arg(READ_ONLY).arg(&self.code).arg(TASK);
+        match &self.layer {
+            Some(layer) => {
+                command.arg(READ_ONLY).arg(layer).arg(OPT);
+            }
+            // The machine's own: nobody writes there.
+            None if Path::new(OPT).is_dir() => {
+                command.arg(READ_ONLY).arg(OPT).arg(OPT);
+            }
+            None => {}
+        }
+        // The last: the others may lie in the machine's own.
+        if let Tmp::Own(folder) = &self.tmp {
+            command.arg("bind").arg(folder).arg(TMP);
         }
         command.arg("--").arg(self.seen(directory)).arg(program).args(arguments).current_dir("/");
         command
@@ -113,7 +159,7 @@ impl Tools {
     }
 
     fn trial(&self) -> Mounts {
-        Mounts { tools: self.clone(), code: std::env::temp_dir(), layer: None }
+        Mounts { tools: self.clone(), code: std::env::temp_dir(), layer: None, tmp: Tmp::Needed }
     }
 }
 

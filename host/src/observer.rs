@@ -38,7 +38,6 @@ pub(crate) struct Facts {
     memory_mb: u32,
     timeout: Duration,
     several: bool,
-    initialization_type: &'static str,
 }
 
 impl Facts {
@@ -60,12 +59,6 @@ impl Facts {
             memory_mb: settings.memory_mb,
             timeout: settings.timeout,
             several: settings.max_concurrency.is_some(),
-            initialization_type: match settings.max_concurrency {
-                Some(_) => "lambda-managed-instances",
-                None if settings.snap_start => "snap-start",
-                None if settings.provisioned > 0 => "provisioned-concurrency",
-                None => "on-demand",
-            },
         }
     }
 }
@@ -75,6 +68,8 @@ impl Facts {
 #[derive(Debug)]
 pub(crate) struct Observer {
     facts: Arc<Facts>,
+    /// How the environment came to be: `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    kind: &'static str,
     /// The log stream's name.
     name: String,
     log: Stream,
@@ -94,11 +89,11 @@ struct State {
 }
 
 impl Observer {
-    /// Of an environment that writes to a log stream of this name.
-    pub(crate) fn new(facts: Arc<Facts>, name: String, writer: Writer) -> Self {
+    /// Of an environment of this kind that writes to a log stream of this name.
+    pub(crate) fn new(facts: Arc<Facts>, kind: &'static str, name: String, writer: Writer) -> Self {
         let log = Stream::new(&name, writer);
         let extensions = Registry::new(facts.several);
-        Self { facts, name, log, extensions, memory: Memory::default(), state: Mutex::default() }
+        Self { facts, kind, name, log, extensions, memory: Memory::default(), state: Mutex::default() }
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -132,7 +127,7 @@ impl Observer {
             instance_max_memory: u64::from(facts.memory_mb) * 1024 * 1024,
         };
         self.log.platform(&Event::InitStart(InitStart {
-            initialization_type: facts.initialization_type,
+            initialization_type: self.kind,
             phase,
             runtime_version: &facts.runtime,
             runtime_version_arn: &facts.runtime_arn,
@@ -142,7 +137,7 @@ impl Observer {
 
     /// They asked for work, or failed to.
     pub(crate) fn init_done(&self, phase: Phase, took: Duration, ending: &Ending) {
-        let initialization_type = self.facts.initialization_type;
+        let initialization_type = self.kind;
         let (status, error_type) = (ending.status, ending.error_type.as_deref());
         self.log.platform(&Event::InitRuntimeDone(InitRuntimeDone {
             initialization_type,
@@ -264,12 +259,13 @@ impl Observer {
     /// The report of an invocation, as of now.
     fn with_report<R>(&self, ended: &Ended, init: Option<Duration>, told: impl FnOnce(&Event<'_>) -> R) -> R {
         let took = ended.begun.elapsed();
-        let billed = match ended.ending.status {
+        // What ending it took is not the function's.
+        let took = match ended.ending.status {
             Status::Timeout => took.min(self.facts.timeout),
             _ => took,
         };
         let usage = || Usage {
-            billed_duration_ms: whole_millis(billed),
+            billed_duration_ms: whole_millis(took),
             memory_size_mb: self.facts.memory_mb,
             max_memory_used_mb: self.memory.peak_mb(),
             init_duration_ms: init.map(millis),

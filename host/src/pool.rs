@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
 };
 
@@ -98,13 +99,13 @@ impl Pool {
         waiting.into_iter().map(|(_, flight)| flight).collect()
     }
 
-    /// How many environments to start now; they count as starting from here on.
-    pub(crate) fn hire(&self) -> usize {
+    /// The numbers of the environments to start now; they count as starting from here on.
+    pub(crate) fn hire(&self) -> Range<usize> {
         let mut line = self.lock();
-        let wanted = line.shortfall();
+        let (there, wanted) = (line.all, line.shortfall());
         line.all += wanted;
         line.starting += wanted;
-        wanted
+        there..there + wanted
     }
 
     /// One that was starting has initialised.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Source,
     ending::Ending,
+    environment::{Environment, Environments},
     exchange::{Due, Exchange},
     exit::Exit,
     extension::{
@@ -39,6 +40,7 @@ const PARTING: Duration = Duration::from_millis(500);
 /// What every environment of a function is started by.
 pub(crate) struct Plan {
     pub(crate) launch: Launch,
+    pub(crate) environments: Environments,
     pub(crate) variables: Variables,
     pub(crate) timeout: Duration,
     pub(crate) max_concurrency: Option<usize>,
@@ -67,6 +69,7 @@ impl Plan {
 /// An execution environment.
 pub(crate) struct Sandbox {
     plan: Arc<Plan>,
+    environment: Arc<Environment>,
     /// None before the extensions have registered.
     process: Option<Process>,
     extensions: Processes,
@@ -152,20 +155,25 @@ pub(crate) enum End {
 impl Sandbox {
     /// Starts the processes and waits until they ask for work. `first` is the invocation they are started for, if they are
     /// started within one: it has its time from then on, and the failure is its outcome.
-    pub(crate) async fn start(plan: &Arc<Plan>, pool: &Arc<Pool>, first: Option<Flight>) -> Result<Self, ()> {
+    pub(crate) async fn start(
+        plan: &Arc<Plan>,
+        environment: &Arc<Environment>,
+        pool: &Arc<Pool>,
+        first: Option<Flight>,
+    ) -> Result<Self, ()> {
         let begin = Instant::now();
         let (phase, limit) = match first.as_ref().and_then(|first| first.deadline) {
             Some(deadline) => (Phase::Invoke, deadline.saturating_duration_since(begin)),
             None => (Phase::Init, plan.init_limit()),
         };
         let stream = Variables::log_stream(&plan.facts.function.function_version);
-        let observer = Observer::new(Arc::clone(&plan.facts), stream, plan.logs.clone());
+        let observer = Observer::new(Arc::clone(&plan.facts), environment.kind, stream, plan.logs.clone());
         let observer = Arc::new(observer);
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
         observer.init_start(phase);
-        let (sandbox, started) = match Self::bind(plan, &exchange).await {
+        let (sandbox, started) = match Self::bind(plan, environment, &exchange).await {
             Ok(mut sandbox) => {
                 let started = tokio::time::timeout(limit, sandbox.initialise()).await;
                 (Some(sandbox), started.unwrap_or(Err(Failure::TimedOut)))
@@ -206,33 +214,39 @@ impl Sandbox {
     }
 
     /// The endpoint listens before any process exists: a client whose first call is refused gives up for good.
-    async fn bind(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
+    async fn bind(
+        plan: &Arc<Plan>,
+        environment: &Arc<Environment>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Self, Failure> {
         if plan.kill.is_cancelled() {
             return Err(Failure::Ended);
         }
         let endpoint = Endpoint::bind(Arc::clone(exchange), plan.snap_start).await.map_err(|error| {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
-        Ok(Self { plan: Arc::clone(plan), process: None, extensions: Processes::default(), endpoint })
+        let (plan, environment) = (Arc::clone(plan), Arc::clone(environment));
+        Ok(Self { plan, environment, process: None, extensions: Processes::default(), endpoint })
     }
 
     /// The extensions first, and the runtime when they have registered; it is over when all of them ask for what comes next.
     async fn initialise(&mut self) -> Result<(), Failure> {
         let exchange = Arc::clone(&self.endpoint.exchange);
         let (plan, observer) = (Arc::clone(&self.plan), Arc::clone(&exchange.observer));
+        let environment = Arc::clone(&self.environment);
         let extensions = observer.extensions();
         let address = self.endpoint.address.to_string();
-        let variables = plan.variables.for_process(&address, observer.name());
+        let variables = plan.variables.for_process(&address, observer.name(), &environment);
         let ready = async {
             self.extensions = Processes::start(
                 &plan.extensions,
-                plan.launch.mounts.as_ref(),
+                environment.mounts.as_ref(),
                 &variables,
                 &observer,
                 &plan.kill,
             );
             extensions.registered().await.map_err(Failure::Extension)?;
-            let process = self.process.insert(Self::spawn(&plan, &observer, variables)?);
+            let process = self.process.insert(Self::spawn(&plan, &environment, &observer, variables)?);
             tokio::select! {
                 biased;
                 ready = exchange.ready() => ready.map_err(Failure::Reported)?,
@@ -256,6 +270,7 @@ impl Sandbox {
 
     fn spawn(
         plan: &Plan,
+        environment: &Environment,
         observer: &Observer,
         variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
     ) -> Result<Process, Failure> {
@@ -265,7 +280,7 @@ impl Sandbox {
             path: &launch.program,
             arguments: &launch.arguments,
             directory: &launch.directory,
-            mounts: launch.mounts.as_ref(),
+            mounts: environment.mounts.as_ref(),
             source: Source::Function,
             // Several writers at once would get into each other's frames.
             framed: plan.max_concurrency.is_none(),

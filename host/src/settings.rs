@@ -38,8 +38,9 @@ pub struct Settings {
     pub patience: Option<Duration>,
     /// Start a process ahead of the next caller while all there are have work.
     pub ahead: bool,
-    /// How many processes there are at all times, whether anybody calls or not (provisioned concurrency); the function is
-    /// told. 0: they are started when they are wanted.
+    /// How many processes there are at all times, whether anybody calls or not. 0: they are started when they are wanted.
+    pub kept: usize,
+    /// How many processes, the first, are told that they are provisioned (provisioned concurrency).
     pub provisioned: usize,
     /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
     /// it. `None`: one, and the function is told nothing.
@@ -62,6 +63,9 @@ pub struct Settings {
     /// Let the processes see the code at `/var/task` and a single layer at `/opt`, as on Lambda and read-only, where the
     /// machine allows it: in a mount namespace of their own (the module `mount` says how). Elsewhere, and with several layers, search paths name their folders.
     pub mount: bool,
+    /// Where each environment gets a folder that it sees as its own `/tmp`, where `mount` works and nothing in the machine's
+    /// `/tmp` is needed. It goes with the environment. `None`: they share the machine's.
+    pub temporary: Option<PathBuf>,
     /// What a CloudEvent is answered with.
     pub reply: Reply,
     /// Accept before the first process has initialised.
@@ -101,6 +105,7 @@ impl Default for Settings {
             waiting: 10,
             patience: None,
             ahead: true,
+            kept: 0,
             provisioned: 0,
             max_concurrency: None,
             snap_start: false,
@@ -111,6 +116,7 @@ impl Default for Settings {
             inherit: Inherit::Needed,
             layers: Vec::new(),
             mount: false,
+            temporary: None,
             reply: Reply::Auto,
             lazy: false,
             http_events: false,

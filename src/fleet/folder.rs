@@ -61,6 +61,11 @@ impl Folders {
         Ok(Self { root: root.canonicalize()?, made: AtomicU64::new(0), live: Mutex::default() })
     }
 
+    /// Where functions have their temporary files: with everything else it is gone at the next start.
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
     /// The folder with these zips in it, one over the other. `key` says what they are: equal means the same content.
     pub(super) async fn of(&self, key: &str, zips: Vec<PathBuf>) -> Result<Arc<Folder>, archive::Error> {
         let slot = self.slot(key);

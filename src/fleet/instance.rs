@@ -124,7 +124,8 @@ impl Instance {
             logs: klr_host::Logs::Records(records),
             other_version: common.settings.other_version(),
             concurrency: common.settings.concurrency,
-            provisioned: ready(spec.provisioned),
+            kept: ready(spec.provisioned),
+            temporary: Some(common.folders.temporary()),
             ..settings(spec)
         };
         if let Some(most) = spec.reserved {
@@ -166,6 +167,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         lazy: true,
         memory_mb: spec.memory_mb,
         environment: variables.collect(),
+        provisioned: spec.provisioned,
         snap_start: spec.snap_start,
         mount: true,
         log_group: Some(spec.logging.group.clone()),

@@ -10,7 +10,7 @@ use klr_test_support::{
     built,
     klr::{Bridge, Setup},
     python::venv,
-    servers::{DynamoDbLocal, ElasticMq, KinesisMock, Moto, free_ports},
+    servers::{DynamoDbLocal, ElasticMq, Kafka, KinesisMock, Moto, free_ports},
     sqs::Queue,
 };
 
@@ -67,7 +67,7 @@ impl Stage {
 
     /// Plays one file of tests.
     fn play(&self, file: &str) {
-        let Some(python) = venv(&["boto3", "pytest"]) else { return };
+        let Some(python) = venv(&["boto3", "pytest", "kafka-python"]) else { return };
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lambda_api"));
         let output = self
             .caller(python.join("bin/python"))
@@ -92,7 +92,9 @@ macro_rules! plays {
     )+};
 }
 
-plays! { functions versions aliases tags layers permissions concurrency event_config urls code invoke }
+plays! {
+    functions versions aliases tags layers permissions concurrency event_config urls code invoke failures environments
+}
 
 #[test]
 fn logs() {
@@ -103,8 +105,9 @@ fn logs() {
 
 #[test]
 fn asynchronous() {
-    let Some(queues) = ElasticMq::shared() else { return };
-    let servers = [("SQS", &*queues.endpoint)];
+    let (Some(queues), Some(moto)) = (ElasticMq::shared(), Moto::shared()) else { return };
+    let mut servers = vec![("SQS", &*queues.endpoint)];
+    servers.extend(["S3", "SNS", "EVENTBRIDGE"].map(|service| (service, &*moto.endpoint)));
     let Some(stage) = Stage::told(&["--async-retry-delay", "500ms"], &servers) else { return };
     stage.play("test_async.py");
 }
@@ -125,6 +128,15 @@ fn mappings() {
     let Some(sources) = sources() else { return };
     let Some(stage) = Stage::start(&sources) else { return };
     stage.play("test_mappings.py");
+}
+
+#[test]
+fn kafka() {
+    let (Some(queues), Some(kafka)) = (ElasticMq::shared(), Kafka::shared()) else { return };
+    let servers = [("SQS", &*queues.endpoint)];
+    let Some(mut stage) = Stage::start(&servers) else { return };
+    stage.environment.push(("KAFKA".to_owned(), kafka.bootstrap.clone()));
+    stage.play("test_kafka.py");
 }
 
 /// Go's SDK sends other headers than Python's, and signs more of them.

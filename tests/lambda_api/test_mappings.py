@@ -33,7 +33,7 @@ def queue(sqs):
     """Makes queues: their URL and ARN."""
 
     def make(**attributes):
-        name = unique("queue")
+        name = unique("queue") + (".fifo" if "FifoQueue" in attributes else "")
         url = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         return url, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
@@ -50,14 +50,14 @@ def told(sqs, queue, function):
         environment = {"Variables": {"OUT": out, "SQS": endpoint}}
         name = function(TELL, Environment=environment, **settings)["FunctionName"]
 
-        def hear(count=1, within=60):
+        def hear(count=1, within=60, of=lambda event: event["Records"]):
             """The records of the next events, until there are so many."""
             heard = []
             end = time.time() + within
             while len(heard) < count and time.time() < end:
                 answer = sqs.receive_message(QueueUrl=out, WaitTimeSeconds=1, MaxNumberOfMessages=10)
                 for message in answer.get("Messages", []):
-                    heard += json.loads(message["Body"])["Records"]
+                    heard += of(json.loads(message["Body"]))
                     sqs.delete_message(QueueUrl=out, ReceiptHandle=message["ReceiptHandle"])
             return heard
 
@@ -129,6 +129,59 @@ def test_a_queue_is_read_changed_disabled_and_deleted(lam, sqs, queue, told, map
     reach(lam, uuid, "Enabled")
     assert lam.delete_event_source_mapping(UUID=uuid)["State"] == "Deleting"
     gone(lam, uuid)
+
+
+def test_another_function_and_batch_size_from_now_on(lam, sqs, queue, told, mapping):
+    url, arn = queue()
+    (before, _), (after, hear) = told(), told()
+    uuid = mapping(EventSourceArn=arn, FunctionName=before)["UUID"]
+    changed = lam.update_event_source_mapping(UUID=uuid, FunctionName=after, BatchSize=1)
+    assert (changed["State"], changed["FunctionArn"].rsplit(":", 1)[1]) == ("Updating", after)
+    # A poll is under way, and is waited for.
+    reach(lam, uuid, "Enabled", 10)
+    entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(3)]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    events = hear(3, of=lambda event: [event["Records"]])
+    assert sorted(record["body"] for records in events for record in records) == ["0", "1", "2"]
+    assert [len(records) for records in events] == [1, 1, 1]
+
+
+def test_messages_come_with_all_they_have(sqs, queue, told, mapping):
+    url, arn = queue(FifoQueue="true")
+    name, hear = told()
+    mapping(EventSourceArn=arn, FunctionName=name)
+    attributes = {
+        "text": {"DataType": "String", "StringValue": "v"}, "number": {"DataType": "Number", "StringValue": "1"},
+        "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
+    }
+    for n in range(3):
+        sqs.send_message(
+            QueueUrl=url, MessageBody=str(n), MessageGroupId="g", MessageDeduplicationId=str(n), MessageAttributes=attributes
+        )
+    records = hear(3)
+    assert [record["body"] for record in records] == ["0", "1", "2"]
+    first = records[0]
+    assert first["eventSourceARN"] == arn and first["attributes"]["MessageGroupId"] == "g"
+    assert {"SequenceNumber", "MessageDeduplicationId", "SentTimestamp"} <= set(first["attributes"])
+    lists = {"stringListValues": [], "binaryListValues": []}
+    assert first["messageAttributes"] == {
+        "text": {"stringValue": "v", "dataType": "String", **lists},
+        "number": {"stringValue": "1", "dataType": "Number", **lists},
+        "bytes": {"binaryValue": "AP8=", "dataType": "Binary", **lists},
+    }
+
+
+@pytest.mark.parametrize(
+    "pattern", ["text", "{}", "[]", '{"body": "text"}', '{"body": []}', '{"body": {"a": [{"unheard-of": 1}]}}']
+)
+def test_filters_that_are_none(lam, queue, told, pattern):
+    _, arn = queue()
+    name, _ = told()
+    message = refused(
+        "InvalidParameterValueException", lam.create_event_source_mapping,
+        EventSourceArn=arn, FunctionName=name, FilterCriteria={"Filters": [{"Pattern": pattern}]},
+    )
+    assert message == "Invalid filter pattern definition."
 
 
 def test_a_filter_keeps_out_what_does_not_match(lam, sqs, queue, told, mapping):

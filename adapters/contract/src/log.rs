@@ -30,8 +30,8 @@ pub trait Log: Send + Sync {
     /// What came, ownership changes first; at most `want` records, and with `want` 0 only ownership changes. Waits for the
     /// first. Cancel-safe: dropping the future loses nothing.
     ///
-    /// An empty answer says that the source is reached and has given us no partition (a group with more members than
-    /// partitions), or none that we did not have.
+    /// An empty answer says that the source is reached and where it begins is fixed, and that it has given us no partition yet
+    /// (or a group has more members than partitions), or none that we did not have.
     async fn next(&self, want: usize) -> Result<Vec<Arrival>, Error>;
 
     /// Let a partition flow, or stop it. Records already on their way may still arrive. An old epoch is ignored.

@@ -41,6 +41,11 @@ pub(crate) fn run(shared: &Arc<Shared>, #[cfg(feature = "registry")] decoder: Op
     *slot() = Some(Arc::clone(&consumer));
     sign_in(&consumer, shared);
     if let Some(start) = start::fix(&consumer, shared) {
+        // From here on nothing is missed. A broker may make the first member of a group wait for others
+        // (`group.initial.rebalance.delay.ms`, 3 s by default), which is no reason to call the source unreached.
+        if start.is_empty() && !shared.config.once {
+            shared.inbox.reached();
+        }
         *consumer.context().start.lock().unwrap_or_else(PoisonError::into_inner) = start;
         let mut reader = Reader::new(shared, &consumer);
         #[cfg(feature = "registry")]

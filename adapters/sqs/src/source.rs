@@ -24,9 +24,10 @@ use crate::{
 const TEN: usize = 10;
 /// SQS: the longest long poll.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
-/// The longest poll we ask of others. ElasticMQ's HTTP server gives up on a request after 20 seconds, just when the longest
-/// poll ends, and answers 503: messages of that moment would be hidden and nobody's.
-const LONGEST_POLL_ELSEWHERE: Duration = Duration::from_secs(15);
+/// The longest poll we ask of others, where one costs nothing. Whoever changes a mapping waits for the poll that is under way,
+/// and only the next one tells that a queue is gone. Besides, ElasticMQ's HTTP server gives up on a request after 20 seconds,
+/// just when SQS' longest poll ends, and answers 503: messages of that moment would be hidden and nobody's.
+const LONGEST_POLL_ELSEWHERE: Duration = Duration::from_secs(2);
 /// SQS: the longest visibility timeout.
 const LONGEST_HIDE: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long an answer may take beyond the long poll: ten messages of a megabyte over a slow line.

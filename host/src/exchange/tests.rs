@@ -14,7 +14,7 @@ fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
     let launch = Launch::default();
     let variables = Variables::new(&settings, &launch, std::iter::empty());
     let facts = Arc::new(Facts::new(&settings, &launch, &variables));
-    let observer = Arc::new(Observer::new(facts, "stream".to_owned(), Writer::quiet()));
+    let observer = Arc::new(Observer::new(facts, "on-demand", "stream".to_owned(), Writer::quiet()));
     let exchange = Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None);
     let exchange = Arc::new(exchange);
     exchange.release();

@@ -60,15 +60,16 @@ impl Launch {
 
     /// With the code at `/var/task` and the layer at `/opt`, where that can be done.
     async fn mounted(mut self) -> Self {
-        // What the machine has in its own `/opt` (an interpreter, a runtime client) must stay in sight.
-        let in_opt = |path: &OsString| {
-            let path = Path::new(path);
-            path.starts_with("/opt") || path.canonicalize().is_ok_and(|real| real.starts_with("/opt"))
-        };
-        let needed = in_opt(&self.program) || self.arguments.iter().any(in_opt);
-        let layer = self.layers.only().filter(|_| !needed);
+        // What the machine has in its own `/opt` or `/tmp` (an interpreter, a runtime client) must stay in sight.
+        let paths = std::iter::once(&self.program).chain(&self.arguments);
+        let paths: Vec<PathBuf> = paths.flat_map(std::env::split_paths).collect();
+        let layer = self.layers.only().filter(|_| !paths.iter().any(|path| lies_in(path, "/opt")));
         self.mounts = Mounts::new(&self.directory, layer).await;
-        let Some(mounts) = &self.mounts else { return self };
+        let Some(mounts) = &mut self.mounts else { return self };
+        let layers: Vec<PathBuf> = self.layers.each("").collect();
+        if paths.iter().chain(&layers).any(|path| mounts.seen(path) == *path && lies_in(path, "/tmp")) {
+            mounts.keep_tmp();
+        }
         self.program = mounts.seen(Path::new(&self.program)).into();
         // A class path is several.
         let seen = |argument: &OsString| {
@@ -162,6 +163,11 @@ impl Launch {
         self.arguments.insert(0, std::mem::replace(&mut self.program, path.into()));
         Ok(self)
     }
+}
+
+/// Whether it does, by its name or in truth.
+fn lies_in(path: &Path, folder: &str) -> bool {
+    path.starts_with(folder) || path.canonicalize().is_ok_and(|real| real.starts_with(folder))
 }
 
 fn directory(settings: &Settings) -> Result<PathBuf, Error> {

@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Settings, launch::Launch};
+use crate::{Settings, environment::Environment, launch::Launch};
 
 /// Where functions live whose account and region nobody said.
 const ACCOUNT: &str = "123456789012";
@@ -75,9 +75,18 @@ impl Variables {
         format!("{day}/[{version}]{}", Uuid::new_v4().simple())
     }
 
-    /// For one process, served at `endpoint`, whose output goes to the log stream `stream`.
-    pub(crate) fn for_process(&self, endpoint: &str, stream: &str) -> BTreeMap<OsString, OsString> {
+    /// For one process, served at `endpoint`, whose output goes to the log stream `stream`, in an environment of this kind.
+    pub(crate) fn for_process(
+        &self,
+        endpoint: &str,
+        stream: &str,
+        environment: &Environment,
+    ) -> BTreeMap<OsString, OsString> {
         let mut all = self.fixed.clone();
+        if environment.has_own_tmp() {
+            all.remove(OsStr::new("TMPDIR"));
+        }
+        set(&mut all, "AWS_LAMBDA_INITIALIZATION_TYPE", environment.kind);
         set(&mut all, "AWS_LAMBDA_LOG_STREAM_NAME", stream);
         set(&mut all, "AWS_LAMBDA_RUNTIME_API", endpoint);
         all
@@ -101,16 +110,9 @@ fn platform(all: &mut BTreeMap<OsString, OsString>, settings: &Settings, launch:
         given.iter().for_each(|value| set(all, name, value));
     }
     // Clients take several invocations at once by the variable alone, so it is there for functions written for it only.
-    let kind = match settings.max_concurrency {
-        Some(several) => {
-            set(all, "AWS_LAMBDA_MAX_CONCURRENCY", &several.to_string());
-            "lambda-managed-instances"
-        }
-        None if settings.snap_start => "snap-start",
-        None if settings.provisioned > 0 => "provisioned-concurrency",
-        None => "on-demand",
-    };
-    set(all, "AWS_LAMBDA_INITIALIZATION_TYPE", kind);
+    if let Some(several) = settings.max_concurrency {
+        set(all, "AWS_LAMBDA_MAX_CONCURRENCY", &several.to_string());
+    }
     if let Some(handler) = &launch.handler {
         set(all, "_HANDLER", handler);
     }
@@ -145,6 +147,7 @@ fn reserved(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environments;
 
     fn variables(host: &[(&str, &str)], given: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
         variables_of(Launch::default(), host, given)
@@ -160,7 +163,9 @@ mod tests {
         let handler = Some("app.handler".into());
         let launch = Launch { directory: "/code".into(), handler, ..launch };
         let host = host.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
-        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9", &Variables::log_stream("$LATEST"))
+        let environment = Environments::new(&settings, None).make(0);
+        let stream = Variables::log_stream("$LATEST");
+        Variables::new(&settings, &launch, host).for_process("127.0.0.1:9", &stream, &environment)
     }
 
     fn value<'a>(all: &'a BTreeMap<OsString, OsString>, name: &str) -> Option<&'a str> {

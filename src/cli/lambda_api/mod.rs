@@ -3,7 +3,12 @@
 mod chain;
 mod keys;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -65,6 +70,20 @@ pub(super) struct Args {
     async_retry_delay: Duration,
 }
 
+/// What functions call Lambda by: this API, unless whoever runs us named another. On AWS they find each other too.
+fn endpoint(address: SocketAddr) -> Vec<(String, String)> {
+    const NAME: &str = "AWS_ENDPOINT_URL_LAMBDA";
+    if std::env::var(NAME).is_ok_and(|url| !url.is_empty()) {
+        return Vec::new();
+    }
+    let host = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    vec![(NAME.to_owned(), format!("http://{}", SocketAddr::new(host, address.port())))]
+}
+
 fn account(text: &str) -> Result<String, String> {
     let digits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { Ok(text.to_owned()) } else { Err("expected twelve digits".to_owned()) }
@@ -112,6 +131,7 @@ impl Args {
         let settings = fleet::Settings {
             runtime_fallback: self.runtime_fallback,
             credentials,
+            variables: endpoint(listener.local_addr()?),
             ..fleet::Settings::new(directory.clone())
         };
         let fleet = Fleet::new(settings, Arc::clone(&logs))

@@ -6,6 +6,7 @@
 mod call;
 mod payload;
 mod runs;
+mod trace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,6 +41,9 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .layer(DefaultBodyLimit::max(LARGEST))
 }
 
+/// X-Ray's header.
+const TRACE: &str = "x-amzn-trace-id";
+
 type Payload = Result<Bytes, axum::extract::rejection::BytesRejection>;
 
 fn route(operation: Operation) -> MethodRouter<Arc<Api>> {
@@ -70,7 +74,7 @@ async fn answer(
     match asked.kind {
         Kind::DryRun => Ok(StatusCode::NO_CONTENT.into_response()),
         Kind::Event => {
-            let trace = call::text(headers, "x-amzn-trace-id").map(str::to_owned);
+            let trace = call::text(headers, TRACE).map(str::to_owned);
             let queue = api.queue.get().ok_or_else(missing_part)?;
             // An event without one is an empty object.
             let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
@@ -119,10 +123,13 @@ async fn run(
     let version = runs::version(api, &resolved, draw);
     settled(api, &version).await;
     let mut request = Request::post(operation.path(name)).extension(RequestId(id.to_string()));
-    for known in ["x-amz-log-type", "x-amz-client-context", "x-amzn-trace-id", "x-amz-tenant-id"] {
+    for known in ["x-amz-log-type", "x-amz-client-context", "x-amz-tenant-id"] {
         if let Some(value) = headers.get(known) {
             request = request.header(known, value);
         }
+    }
+    if let Some(trace) = trace::header(call::text(headers, TRACE), api.now()) {
+        request = request.header(TRACE, trace);
     }
     // The name was parsed, so it is a path.
     let request = request.body(payload).map_err(|_| Error::invalid("FunctionName"))?;
@@ -168,7 +175,7 @@ impl Api {
     ) -> Response<Body> {
         let mut headers = HeaderMap::new();
         if let Some(trace) = trace.and_then(|trace| HeaderValue::from_str(trace).ok()) {
-            headers.insert("x-amzn-trace-id", trace);
+            headers.insert(TRACE, trace);
         }
         let answer = async {
             let name = Name::parse(target, None, Form::Namespaced, self.identity())?;

@@ -1,0 +1,109 @@
+//! What an execution environment has while its processes come and go.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use crate::{Settings, mount::Mounts};
+
+/// What the environments of a function are made by.
+#[derive(Debug)]
+pub(crate) struct Environments {
+    /// Whatever starts them, or `None`: the first are provisioned, the others on demand.
+    kind: Option<&'static str>,
+    provisioned: usize,
+    /// Where each has a folder that it sees as `/tmp`.
+    temporary: Option<PathBuf>,
+    mounts: Option<Mounts>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    /// `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub(crate) kind: &'static str,
+    /// What its processes see of the file system, if not all as it is.
+    pub(crate) mounts: Option<Mounts>,
+    /// Its `/tmp`. AWS: a reset does not clear it.
+    temporary: Option<Folder>,
+}
+
+impl Environment {
+    /// Whether what is written to `/tmp` nobody else sees.
+    pub(crate) fn has_own_tmp(&self) -> bool {
+        self.temporary.is_some()
+    }
+}
+
+impl Environments {
+    pub(crate) fn new(settings: &Settings, mounts: Option<&Mounts>) -> Self {
+        let kind = match settings.max_concurrency {
+            Some(_) => Some("lambda-managed-instances"),
+            None => settings.snap_start.then_some("snap-start"),
+        };
+        let (temporary, mounts) = (settings.temporary.clone(), mounts.cloned());
+        Self { kind, provisioned: settings.provisioned, temporary, mounts }
+    }
+
+    /// The environment of this number: they are counted from 0, in the order they are started.
+    pub(crate) fn make(&self, number: usize) -> Environment {
+        let on_demand = || if number < self.provisioned { "provisioned-concurrency" } else { "on-demand" };
+        let mut mounts = self.mounts.clone();
+        let parent = self.temporary.as_ref().filter(|_| mounts.as_ref().is_some_and(Mounts::may_hide_tmp));
+        let temporary = parent.and_then(|parent| {
+            let warned = |error| tracing::warn!(%error, folder = %parent.display(), "no /tmp of its own");
+            Folder::below(parent).map_err(warned).ok()
+        });
+        if let (Some(mounts), Some(folder)) = (&mut mounts, &temporary) {
+            mounts.show_as_tmp(&folder.0);
+        }
+        Environment { kind: self.kind.unwrap_or_else(on_demand), mounts, temporary }
+    }
+}
+
+/// A folder that goes with this value.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn below(parent: &Path) -> io::Result<Self> {
+        let path = parent.join(Uuid::new_v4().simple().to_string());
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let path = std::mem::take(&mut self.0);
+        // There may be gigabytes in it, and environments end on a runtime's thread.
+        let remove = move || {
+            if let Err(error) = fs::remove_dir_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "a function's temporary files stay behind");
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_are_provisioned_and_the_others_are_started_on_demand() {
+        let kinds = |settings: Settings| {
+            let environments = Environments::new(&settings, None);
+            [0, 1, 2].map(|number| environments.make(number).kind)
+        };
+        let settings = Settings { provisioned: 2, ..Settings::default() };
+        assert_eq!(kinds(settings), ["provisioned-concurrency", "provisioned-concurrency", "on-demand"]);
+        assert_eq!(kinds(Settings { snap_start: true, ..Settings::default() }), ["snap-start"; 3]);
+    }
+}
