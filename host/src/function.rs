@@ -15,6 +15,7 @@ use crate::{
     invocation::{Done, Invocation, platform_failure},
     pool::Pool,
     sandbox::{End, Plan, Sandbox},
+    threads::Threads,
 };
 
 /// Between two starts that fail: at first, and at most. An invocation does not wait for it.
@@ -33,6 +34,8 @@ pub(crate) struct Function {
     pub(crate) arn: HeaderValue,
     /// The version it is.
     pub(crate) version: HeaderValue,
+    /// Where callers are served.
+    pub(crate) threads: Threads,
     pool: Arc<Pool>,
     /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
     places: Arc<Semaphore>,
@@ -57,6 +60,7 @@ impl Function {
             version: HeaderValue::from_str(&settings.version).expect("the settings were checked"),
             pool: Arc::new(pool),
             settings,
+            threads: plan.threads.again(),
             plan: Arc::new(plan),
             metrics,
             places: Arc::new(Semaphore::new(most)),
@@ -187,7 +191,10 @@ impl Function {
             let waiting = Waiting { pool: &self.pool, ticket };
             tokio::select! {
                 biased;
-                done = &mut told => return Ok(done.unwrap_or_else(|_| ended(&id))),
+                done = &mut told => {
+                    waiting.served();
+                    return Ok(done.unwrap_or_else(|_| ended(&id)));
+                }
                 () = tokio::time::sleep(patience) => {}
             }
             if waiting.withdraw() {
@@ -237,6 +244,11 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// There is nothing to give up any more: the pool, which everybody shares, need not be asked.
+    fn served(self) {
+        std::mem::forget(self);
+    }
+
     /// Whether it had still been waiting.
     fn withdraw(&self) -> bool {
         self.pool.withdraw(self.ticket).is_some()

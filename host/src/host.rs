@@ -9,7 +9,7 @@ use tokio_util::{
 
 use crate::{
     Error, Metrics, Settings, extension, front, function::Function, launch::Launch, logs::Writer,
-    observer::Facts, sandbox::Plan, serve, variables::Variables,
+    observer::Facts, sandbox::Plan, serve, threads::Threads, variables::Variables,
 };
 
 /// What the end of an environment takes at most, with all that waits in it.
@@ -67,7 +67,7 @@ impl Host {
         connections.spawn(serve::accept(listener, stop.clone(), move |stream| {
             let function = Arc::clone(&served);
             let peer = stream.peer_addr().ok();
-            serve::callers(stream, ending.clone(), &tracker, move |request| {
+            serve::callers(stream, served.threads.least(), ending.clone(), &tracker, move |request| {
                 let function = Arc::clone(&function);
                 async move { Ok(front::handle(&function, peer, request).await) }
             });
@@ -146,6 +146,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         facts: Arc::new(Facts::new(&settings, &launch, &variables)),
         logs: Writer::new(&settings.logs, settings.system_log_level.as_deref(), |name| variables.get(name)),
         extensions: extension::find(&launch.layers),
+        threads: Threads::start(settings.threads).map_err(Error::Thread)?,
         launch,
         variables,
         timeout: settings.timeout,

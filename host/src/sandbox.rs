@@ -24,6 +24,7 @@ use crate::{
     process::{Process, Program},
     runtime_api::Endpoint,
     telemetry::event::Phase,
+    threads::Threads,
     variables::Variables,
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     pub(crate) memory_mb: Option<u32>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) logs: Writer,
+    /// Where the processes are served.
+    pub(crate) threads: Threads,
     /// External extensions: files to start beside each process.
     pub(crate) extensions: Vec<PathBuf>,
     /// Every environment ends in good order when this is cancelled, and none is started after.
@@ -165,7 +168,7 @@ impl Sandbox {
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
         observer.init_start(phase);
-        let (sandbox, started) = match Self::bind(plan, &exchange).await {
+        let (sandbox, started) = match Self::bind(plan, &exchange) {
             Ok(mut sandbox) => {
                 let started = tokio::time::timeout(limit, sandbox.initialise()).await;
                 (Some(sandbox), started.unwrap_or(Err(Failure::TimedOut)))
@@ -206,11 +209,12 @@ impl Sandbox {
     }
 
     /// The endpoint listens before any process exists: a client whose first call is refused gives up for good.
-    async fn bind(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
+    fn bind(plan: &Arc<Plan>, exchange: &Arc<Exchange>) -> Result<Self, Failure> {
         if plan.kill.is_cancelled() {
             return Err(Failure::Ended);
         }
-        let endpoint = Endpoint::bind(Arc::clone(exchange), plan.snap_start).await.map_err(|error| {
+        let thread = plan.threads.least();
+        let endpoint = Endpoint::bind(thread, Arc::clone(exchange), plan.snap_start).map_err(|error| {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
         Ok(Self { plan: Arc::clone(plan), process: None, extensions: Processes::default(), endpoint })
