@@ -183,7 +183,7 @@ impl Function {
     /// Invokes, waiting for its turn no longer than it may. Dropped while it waits, it does not start;
     /// once started it is finished, as on Lambda.
     pub(crate) async fn invoke(&self, place: Place, invocation: Invocation) -> Result<Done, Saturated> {
-        let id = invocation.id.clone();
+        let id = Arc::clone(&invocation.id);
         let patience = self.settings.patience.unwrap_or(self.settings.timeout);
         let (tell, mut told) = oneshot::channel();
         let flight = Flight::new(invocation, place, Some(tell), Arc::clone(&self.metrics));

@@ -65,7 +65,8 @@ impl Host {
         let connections = TaskTracker::new();
         let (served, ending, tracker) = (Arc::clone(&function), stop.clone(), connections.clone());
         connections.spawn(serve::accept(listener, stop.clone(), move |stream| {
-            let function = Arc::clone(&served);
+            // Counted by connection: one count for all would pass from thread to thread with each request.
+            let function = Arc::new(Arc::clone(&served));
             let peer = stream.peer_addr().ok();
             serve::callers(stream, served.threads.least(), ending.clone(), &tracker, move |request| {
                 let function = Arc::clone(&function);
