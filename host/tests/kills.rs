@@ -52,7 +52,7 @@ async fn kill(pid: u64, after: Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everybody_gets_his_own_reply_or_the_end_of_his_process() {
     let code = code(include_str!("common/lean.py"));
-    let host = Arc::new(start(Settings { concurrency: 4, ..provided(&code) }).await);
+    let host = Arc::new(start(Settings { concurrency: 4, threads: 2, ..provided(&code) }).await);
     let url = format!("http://{}/2015-03-31/functions/function/invocations", host.address());
     let (client, kills) = (reqwest::Client::new(), Arc::new(AtomicU64::new(0)));
     let seed = seed();
