@@ -11,10 +11,10 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     klr::telemetry::start(cli.level());
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = cli.threads() {
-        runtime.worker_threads(threads);
-    }
+    let mut runtime = match cli.one_thread() {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -22,10 +22,10 @@ pub(crate) async fn serve(
 ) {
     let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let tracker = TaskTracker::new();
-    let closing = stop.clone();
+    let (closing, thread) = (stop.clone(), Arc::new(Handle::current()));
     serve::accept(listener, stop, move |stream| {
         let (function, draining) = (Arc::clone(&function), draining.clone());
-        serve::callers(stream, closing.clone(), &tracker, move |request| {
+        serve::callers(stream, Arc::clone(&thread), closing.clone(), &tracker, move |request| {
             let answer = answer(&function, draining.is_cancelled(), loopback, &request);
             async move { Ok(answer) }
         });

@@ -23,9 +23,9 @@ use crate::{
 
 /// Bad usage or input, as all verbs answer it.
 const USAGE: u8 = 2;
-/// So many at once come to no more than a thread can do: some 15,000 a second, with functions of a millisecond. Threads
-/// beyond that mostly wake each other, which makes each invocation a third dearer.
-const INVOCATIONS_A_THREAD: usize = 16;
+/// The host's part of an invocation takes about as long as the shortest function's: a thread is enough for as many as keep it
+/// and one core more busy.
+const INVOCATIONS_A_THREAD: usize = 2;
 
 /// Runs a Lambda function as it is, and takes CloudEvents and Invoke API calls for it over HTTP.
 #[derive(clap::Args)]
@@ -108,13 +108,14 @@ impl Args {
     }
 
     /// Threads that serve it best.
-    pub fn threads(&self) -> usize {
+    fn threads(&self) -> usize {
         let at_once = self.concurrency.saturating_mul(self.max_concurrency.unwrap_or(1));
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         at_once.div_ceil(INVOCATIONS_A_THREAD).clamp(1, cores)
     }
 
     fn settings(self) -> Settings {
+        let threads = self.threads();
         Settings {
             name: self.name,
             command: self.command,
@@ -124,6 +125,7 @@ impl Args {
             timeout: self.timeout,
             concurrency: self.concurrency,
             max_concurrency: self.max_concurrency,
+            threads,
             snap_start: self.snap_start,
             memory_mb: self.memory,
             enforce_memory: true,

@@ -1,5 +1,7 @@
 //! How an invocation, or an initialisation, ended.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use tokio::time::Instant;
 
@@ -35,7 +37,7 @@ impl Ending {
 /// How the runtime dealt with an invocation.
 #[derive(Debug, Clone)]
 pub(crate) struct Ended {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     pub(crate) trace: HeaderValue,
     pub(crate) tenant: Option<HeaderValue>,
     pub(crate) ending: Ending,
@@ -64,7 +66,7 @@ impl Ended {
     pub(crate) fn lost(flight: &Flight, ending: Ending, why: Option<String>) -> Self {
         let (invocation, answered) = (&flight.invocation, Instant::now());
         Self {
-            id: invocation.id.clone(),
+            id: Arc::clone(&invocation.id),
             trace: invocation.trace.clone(),
             tenant: invocation.tenant.clone(),
             ending,

@@ -91,4 +91,7 @@ pub enum Error {
     /// The invocation port.
     #[error("cannot listen")]
     Listen(#[source] io::Error),
+    /// A thread of the host's own.
+    #[error("cannot start a thread")]
+    Thread(#[source] io::Error),
 }

@@ -70,7 +70,7 @@ impl Flight {
             // The caller may have gone.
             Some(tell) => drop(tell.send(done)),
             None if matches!(done.outcome, Outcome::Replied(_)) => {}
-            None => tracing::warn!(request = self.invocation.id, "an asynchronous invocation failed"),
+            None => tracing::warn!(request = &*self.invocation.id, "an asynchronous invocation failed"),
         }
     }
 

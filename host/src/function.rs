@@ -15,6 +15,7 @@ use crate::{
     invocation::{Done, Invocation, platform_failure},
     pool::Pool,
     sandbox::{End, Plan, Sandbox},
+    threads::Threads,
 };
 
 /// Between two starts that fail: at first, and at most. An invocation does not wait for it.
@@ -33,6 +34,8 @@ pub(crate) struct Function {
     pub(crate) arn: HeaderValue,
     /// The version it is.
     pub(crate) version: HeaderValue,
+    /// Where callers are served.
+    pub(crate) threads: Threads,
     pool: Arc<Pool>,
     /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
     places: Arc<Semaphore>,
@@ -57,6 +60,7 @@ impl Function {
             version: HeaderValue::from_str(&settings.version).expect("the settings were checked"),
             pool: Arc::new(pool),
             settings,
+            threads: plan.threads.again(),
             plan: Arc::new(plan),
             metrics,
             places: Arc::new(Semaphore::new(most)),
@@ -180,7 +184,7 @@ impl Function {
     /// Invokes, waiting for its turn no longer than it may. Dropped while it waits, it does not start;
     /// once started it is finished, as on Lambda.
     pub(crate) async fn invoke(&self, place: Place, invocation: Invocation) -> Result<Done, Saturated> {
-        let id = invocation.id.clone();
+        let id = Arc::clone(&invocation.id);
         let patience = self.settings.patience.unwrap_or(self.settings.timeout);
         let (tell, mut told) = oneshot::channel();
         let flight = Flight::new(invocation, place, Some(tell), Arc::clone(&self.metrics));
@@ -188,7 +192,10 @@ impl Function {
             let waiting = Waiting { pool: &self.pool, ticket };
             tokio::select! {
                 biased;
-                done = &mut told => return Ok(done.unwrap_or_else(|_| ended(&id))),
+                done = &mut told => {
+                    waiting.served();
+                    return Ok(done.unwrap_or_else(|_| ended(&id)));
+                }
                 () = tokio::time::sleep(patience) => {}
             }
             if waiting.withdraw() {
@@ -238,6 +245,11 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
+    /// There is nothing to give up any more: the pool, which everybody shares, need not be asked.
+    fn served(self) {
+        std::mem::forget(self);
+    }
+
     /// Whether it had still been waiting.
     fn withdraw(&self) -> bool {
         self.pool.withdraw(self.ticket).is_some()

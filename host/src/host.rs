@@ -9,7 +9,8 @@ use tokio_util::{
 
 use crate::{
     Error, Metrics, Settings, environment::Environments, extension, front, function::Function,
-    launch::Launch, logs::Writer, observer::Facts, sandbox::Plan, serve, variables::Variables,
+    launch::Launch, logs::Writer, observer::Facts, sandbox::Plan, serve, threads::Threads,
+    variables::Variables,
 };
 
 /// What the end of an environment takes at most, with all that waits in it.
@@ -65,9 +66,10 @@ impl Host {
         let connections = TaskTracker::new();
         let (served, ending, tracker) = (Arc::clone(&function), stop.clone(), connections.clone());
         connections.spawn(serve::accept(listener, stop.clone(), move |stream| {
-            let function = Arc::clone(&served);
+            // Counted by connection: one count for all would pass from thread to thread with each request.
+            let function = Arc::new(Arc::clone(&served));
             let peer = stream.peer_addr().ok();
-            serve::callers(stream, ending.clone(), &tracker, move |request| {
+            serve::callers(stream, served.threads.least(), ending.clone(), &tracker, move |request| {
                 let function = Arc::clone(&function);
                 async move { Ok(front::handle(&function, peer, request).await) }
             });
@@ -147,6 +149,7 @@ pub(crate) async fn prepare(settings: Settings) -> Result<Arc<Function>, Error> 
         environments: Environments::new(&settings, launch.mounts.as_ref()),
         logs: Writer::new(&settings.logs, settings.system_log_level.as_deref(), |name| variables.get(name)),
         extensions: extension::find(&launch.layers),
+        threads: Threads::start(settings.threads).map_err(Error::Thread)?,
         launch,
         variables,
         timeout: settings.timeout,

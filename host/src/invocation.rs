@@ -1,6 +1,6 @@
 //! What is asked of a function, and what came of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -23,7 +23,7 @@ pub(crate) const LARGEST_STREAM: usize = 200 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Invocation {
     /// What the function knows it by, and our answer names.
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     /// The event, as it came.
     pub(crate) payload: Bytes,
     /// The function's ARN, with the qualifier it was called by.
@@ -44,7 +44,7 @@ impl Invocation {
     /// What goes to the process. What is large goes with it, and is not kept.
     pub(crate) fn hand_over(&mut self) -> Self {
         let (payload, client_context) = (std::mem::take(&mut self.payload), self.client_context.take());
-        let (id, arn, trace) = (self.id.clone(), self.arn.clone(), self.trace.clone());
+        let (id, arn, trace) = (Arc::clone(&self.id), self.arn.clone(), self.trace.clone());
         let (tenant, tail) = (self.tenant.clone(), self.tail);
         Self { id, payload, arn, trace, client_context, tenant, tail, stream: None }
     }

@@ -15,7 +15,8 @@
 //! * no process outlives the [`Host`]: its whole group is killed, and reaped. In a program whose `main` calls [`warden`]
 //!   that holds for a host that is killed, too;
 //! * an invocation passes from its caller to the process and back without a task of its own, and without a process being
-//!   started for it where one is free.
+//!   started for it where one is free. It is served by the thread that has the caller's connection and the one that has the
+//!   process's; there is no other.
 
 mod admin;
 mod body;
@@ -51,6 +52,7 @@ mod serve;
 mod settings;
 mod stream;
 mod telemetry;
+mod threads;
 mod trace;
 mod variables;
 

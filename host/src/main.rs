@@ -27,10 +27,7 @@ fn main() -> anyhow::Result<ExitCode> {
     // Lines for a person at a terminal, JSON for whatever collects them elsewhere.
     let log = if std::io::stderr().is_terminal() { log.boxed() } else { log.json().boxed() };
     tracing_subscriber::registry().with(log.with_filter(filter)).init();
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime
-        .worker_threads(command.args.threads())
-        .enable_all()
-        .build()?
-        .block_on(klr_host::cli::run(command.args))
+    // The other threads that serve have runtimes of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(klr_host::cli::run(command.args))
 }

@@ -239,7 +239,7 @@ impl Observer {
     }
 
     fn report(&self, ended: &Ended) {
-        let (request_id, error_type) = (ended.id.as_str(), ended.ending.error_type.as_deref());
+        let (request_id, error_type) = (&*ended.id, ended.ending.error_type.as_deref());
         let cause = match ended.ending.status {
             Status::Timeout => Some(Cause::TimedOut(self.facts.timeout)),
             Status::Failure => {

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{self, SocketAddr},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::value::RawValue;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -54,13 +54,16 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) exchange: Arc<Exchange>,
     connections: TaskTracker,
+    /// Where it is served.
+    _thread: Arc<Handle>,
     _close: DropGuard,
 }
 
 impl Endpoint {
     /// On a loopback port of its own.
-    pub(crate) async fn bind(exchange: Arc<Exchange>, snap_start: bool) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    pub(crate) fn bind(thread: Arc<Handle>, exchange: Arc<Exchange>, snap_start: bool) -> io::Result<Self> {
+        let listener = net::TcpListener::bind(("127.0.0.1", 0))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (close, connections) = (CancellationToken::new(), TaskTracker::new());
         connections.close();
@@ -68,9 +71,13 @@ impl Endpoint {
             address,
             exchange: Arc::clone(&exchange),
             connections: connections.clone(),
+            _thread: Arc::clone(&thread),
             _close: close.clone().drop_guard(),
         };
-        tokio::spawn(serve::accept(listener, close.clone(), move |stream| {
+        let there = thread.enter();
+        let listener = TcpListener::from_std(listener)?;
+        drop(there);
+        thread.spawn(serve::accept(listener, close.clone(), move |stream| {
             let exchange = Arc::clone(&exchange);
             serve::client(stream, close.clone(), &connections, move |request| {
                 let exchange = Arc::clone(&exchange);

@@ -25,6 +25,7 @@ use crate::{
     process::{Process, Program},
     runtime_api::Endpoint,
     telemetry::event::Phase,
+    threads::Threads,
     variables::Variables,
 };
 
@@ -49,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) memory_mb: Option<u32>,
     pub(crate) facts: Arc<Facts>,
     pub(crate) logs: Writer,
+    /// Where the processes are served.
+    pub(crate) threads: Threads,
     /// External extensions: files to start beside each process.
     pub(crate) extensions: Vec<PathBuf>,
     /// Every environment ends in good order when this is cancelled, and none is started after.
@@ -173,7 +176,7 @@ impl Sandbox {
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
         observer.init_start(phase);
-        let (sandbox, started) = match Self::bind(plan, environment, &exchange).await {
+        let (sandbox, started) = match Self::bind(plan, environment, &exchange) {
             Ok(mut sandbox) => {
                 let started = tokio::time::timeout(limit, sandbox.initialise()).await;
                 (Some(sandbox), started.unwrap_or(Err(Failure::TimedOut)))
@@ -214,7 +217,7 @@ impl Sandbox {
     }
 
     /// The endpoint listens before any process exists: a client whose first call is refused gives up for good.
-    async fn bind(
+    fn bind(
         plan: &Arc<Plan>,
         environment: &Arc<Environment>,
         exchange: &Arc<Exchange>,
@@ -222,7 +225,8 @@ impl Sandbox {
         if plan.kill.is_cancelled() {
             return Err(Failure::Ended);
         }
-        let endpoint = Endpoint::bind(Arc::clone(exchange), plan.snap_start).await.map_err(|error| {
+        let thread = plan.threads.least();
+        let endpoint = Endpoint::bind(thread, Arc::clone(exchange), plan.snap_start).map_err(|error| {
             Failure::NotStarted("Sandbox.Failure", format!("no port for the Runtime API: {error}"))
         })?;
         let (plan, environment) = (Arc::clone(plan), Arc::clone(environment));

@@ -1,6 +1,6 @@
 //! HTTP connections: accepting them, serving them, reading what they carry.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
@@ -10,10 +10,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::body::Body;
+use crate::{body::Body, threads::hand_over};
 
 /// Above the 1 MiB that a client may put into one header of an error report, request line and other headers included.
 const LARGEST_HEAD: usize = 2 * 1024 * 1024;
@@ -53,19 +56,32 @@ pub(crate) async fn accept(listener: TcpListener, stop: CancellationToken, mut s
 /// How long a caller that does not read may keep what we have for it, in milliseconds. The system sees to it.
 const STALLED: u32 = 60_000;
 
-/// Serves callers, HTTP/1.1 or HTTP/2 as they begin; after `stop` what is under way is finished.
-pub(crate) fn callers<H, F>(stream: TcpStream, stop: CancellationToken, tracker: &TaskTracker, handle: H)
-where
+/// Serves callers on their thread, HTTP/1.1 or HTTP/2 as they begin; after `stop` what is under way is finished.
+pub(crate) fn callers<H, F>(
+    stream: TcpStream,
+    thread: Arc<Handle>,
+    stop: CancellationToken,
+    tracker: &TaskTracker,
+    handle: H,
+) where
     H: Fn(Request<Incoming>) -> F + Send + 'static,
     F: Future<Output = Result<Answer, Infallible>> + Send + 'static,
 {
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, STALLED);
-    tracker.spawn(async move {
+    let stream = match hand_over(stream, &thread) {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+    };
+    let runtime = Handle::clone(&thread);
+    let serve = async move {
+        let _held = thread;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
         builder.http2().timer(TokioTimer::new());
         let mut connection =
             std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service_fn(handle)));
+        // One of its own: it is looked at with each poll, and a look takes a lock, which the connections would share.
+        let stop = stop.child_token();
         // Biased: a fair choice would be drawn by lot at each of many polls.
         let served = tokio::select! {
             biased;
@@ -78,7 +94,8 @@ where
         if let Err(error) = served {
             tracing::debug!(error, "a caller's connection ended badly");
         }
-    });
+    };
+    tracker.spawn_on(serve, &runtime);
 }
 
 /// Serves a runtime client; the connection is cut when `close` is.

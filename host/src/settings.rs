@@ -45,6 +45,8 @@ pub struct Settings {
     /// How many invocations one process may have at once (`AWS_LAMBDA_MAX_CONCURRENCY`). Only for functions written for
     /// it. `None`: one, and the function is told nothing.
     pub max_concurrency: Option<usize>,
+    /// How many threads serve callers and processes. The first is whatever runs the host; a runtime of one thread is best.
+    pub threads: usize,
     /// Tell the function that it is restored from a snapshot (it is not), so that its hooks run.
     pub snap_start: bool,
     /// What the function is told it has.
@@ -108,6 +110,7 @@ impl Default for Settings {
             kept: 0,
             provisioned: 0,
             max_concurrency: None,
+            threads: 1,
             snap_start: false,
             memory_mb: 128,
             enforce_memory: false,

@@ -101,7 +101,7 @@ async fn a_process_whose_workers_all_hang_is_replaced() {
 
 #[tokio::test]
 async fn processes_and_workers_multiply_and_every_reply_is_matched() {
-    let (host, _code) = several(4, |settings| Settings { concurrency: 2, ..settings }).await;
+    let (host, _code) = several(4, |settings| Settings { concurrency: 2, threads: 2, ..settings }).await;
     let callers: Vec<_> = (0..64)
         .map(|caller| {
             let host = Arc::clone(&host);

@@ -50,7 +50,7 @@ async fn the_process_used_last_is_used_next_and_one_is_ready_ahead() {
 #[tokio::test]
 async fn sixty_four_callers_each_get_their_own_reply() {
     let code = code(BOOTSTRAP);
-    let host = Arc::new(start(Settings { concurrency: 8, ..provided(&code) }).await);
+    let host = Arc::new(start(Settings { concurrency: 8, threads: 3, ..provided(&code) }).await);
     let callers: Vec<_> = (0..64)
         .map(|caller| {
             let host = Arc::clone(&host);

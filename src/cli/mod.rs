@@ -80,12 +80,9 @@ impl Cli {
         }
     }
 
-    /// Worker threads, where not as many as there are cores.
-    pub fn threads(&self) -> Option<usize> {
-        match &self.verb {
-            Verb::Host(args) => Some(args.threads()),
-            _ => None,
-        }
+    /// Whether its runtime is to be of one thread: it has others of its own.
+    pub fn one_thread(&self) -> bool {
+        matches!(self.verb, Verb::Host(_))
     }
 
     /// Does what was asked; the error, if any, is one of usage or input.

@@ -1,6 +1,6 @@
 //! How far a process is, and what it has in hand.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -55,7 +55,7 @@ pub(super) struct State {
     /// Answered, while the process has not asked for more. Of a process that takes one at a time.
     pub(super) answered: Option<Ended>,
     /// Overdue invocations that the process may still answer.
-    pub(super) late: VecDeque<String>,
+    pub(super) late: VecDeque<Arc<str>>,
     /// By when the process must ask for more: after each invocation, where it takes one at a time; when all its workers are
     /// overdue, where it takes several.
     pub(super) due: Option<Instant>,
@@ -105,14 +105,14 @@ impl State {
     /// Where the invocation is that an answer is for. A client that echoes its attempt must echo the current one.
     pub(super) fn find(&self, id: &str, attempt: Option<&str>) -> Result<usize, Refusal> {
         let meant = |running: &Running| {
-            running.flight.invocation.id == id && attempt.is_none_or(|attempt| running.attempt == attempt)
+            *running.flight.invocation.id == *id && attempt.is_none_or(|attempt| running.attempt == attempt)
         };
         match self.running.iter().position(meant) {
             Some(place) => Ok(place),
             None if matches!(self.phase, Phase::Starting) => {
                 Err(Refusal::InvalidState { from: "Started", to: "InvocationResponse" })
             }
-            None if self.late.iter().any(|late| late == id) => Err(Refusal::TooLate),
+            None if self.late.iter().any(|late| **late == *id) => Err(Refusal::TooLate),
             None => Err(Refusal::InvalidRequestId),
         }
     }
@@ -124,7 +124,7 @@ impl State {
         self.offered = kept;
         let mut over = Vec::from(offered);
         for running in self.running.extract_if(.., |running| running.deadline <= now) {
-            self.late.push_back(running.flight.invocation.id.clone());
+            self.late.push_back(Arc::clone(&running.flight.invocation.id));
             over.push(running.flight);
         }
         let excess = self.late.len().saturating_sub(REMEMBERED);

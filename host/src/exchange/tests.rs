@@ -23,7 +23,7 @@ fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
 
 fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
     let invocation = Invocation {
-        id: id.to_owned(),
+        id: id.into(),
         payload: Bytes::from_static(b"{}"),
         arn: HeaderValue::from_static("arn"),
         trace: HeaderValue::from_static("Root=1"),
@@ -58,7 +58,7 @@ async fn an_invocation_goes_through_once() {
     let (one, told) = flight("1");
     assert_eq!(pool.submit(one), None);
     let offer = next.await.unwrap();
-    assert_eq!(offer.invocation.id, "1");
+    assert_eq!(&*offer.invocation.id, "1");
     assert!(matches!(exchange.next().await, Err(Refusal::InvalidState { from: "Running", .. })));
     assert!(matches!(exchange.expects("2", None), Err(Refusal::InvalidRequestId)));
     assert!(matches!(exchange.expects("1", Some("before")), Err(Refusal::InvalidRequestId)));
@@ -145,7 +145,7 @@ async fn a_held_environment_is_not_given_work() {
     pool.submit(two);
     exchange.release();
     // Nobody waits for the first any more.
-    assert_eq!(next.await.unwrap().invocation.id, "2");
+    assert_eq!(&*next.await.unwrap().invocation.id, "2");
 }
 
 #[tokio::test]

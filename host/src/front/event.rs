@@ -37,7 +37,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
     let trace = trace::of(&head.headers, received.attribute("traceparent"));
     let client_context = if function.settings.cloudevent_context { context(&received) } else { None };
     let invocation = Invocation {
-        id: id.clone(),
+        id: Arc::clone(&id),
         payload: or_empty(received.data.unwrap_or_default()),
         arn: function.arn.clone(),
         trace: trace.clone(),

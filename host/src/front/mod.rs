@@ -69,8 +69,8 @@ fn retry_later(mut answer: Answer) -> Answer {
 }
 
 /// A request's id.
-fn new_id() -> String {
-    Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()).to_owned()
+fn new_id() -> Arc<str> {
+    Arc::from(&*Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
 }
 
 fn header(text: &str) -> HeaderValue {

@@ -7,7 +7,7 @@ mod frame;
 pub(crate) mod read;
 mod tail;
 
-use std::{fmt::Write, str::FromStr, sync::Arc};
+use std::{str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -25,9 +25,6 @@ use crate::{
         level::Level,
     },
 };
-
-/// Most lines of the platform's are shorter.
-const LINE: usize = 256;
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,16 +147,7 @@ impl Stream {
             return;
         }
         match writer.format {
-            Format::Text => {
-                // There are three for each invocation: one buffer, long enough for any of them.
-                let mut text = String::with_capacity(LINE);
-                event.lines(at, |line| {
-                    text.clear();
-                    // Writing to a String cannot fail.
-                    let _ = text.write_fmt(line);
-                    self.put_platform(at, text.as_bytes());
-                });
-            }
+            Format::Text => event.lines(at, |line| self.put_platform(at, line.as_bytes())),
             // The report's status says it there.
             Format::Json if matches!(event, Event::Fault(_)) => {}
             Format::Json if event.level() >= writer.system => self.put_platform(at, &event.json(at)),
@@ -171,7 +159,7 @@ impl Stream {
     pub(crate) fn rendered(&self, event: &Event<'_>) -> String {
         let (at, mut text) = (Timestamp::now(), String::new());
         match self.0.writer.format {
-            Format::Text => event.lines(at, |line| text += &format!("{line}\n")),
+            Format::Text => event.lines(at, |line| text.extend([line, "\n"])),
             Format::Json => text = String::from_utf8_lossy(&event.json(at)).into_owned() + "\n",
         }
         text

@@ -6,44 +6,37 @@ use jiff::Timestamp;
 
 use super::event::{Category, Cause, Event, Extension, Fault, InitReport, Report, Status, Subscription};
 
+/// Most reports are shorter.
+const LINE: usize = 256;
+
 impl Event<'_> {
     /// Calls `line` with each record of the log stream, without its newline. Not every event has one.
-    pub(crate) fn lines(&self, at: Timestamp, mut line: impl FnMut(fmt::Arguments<'_>)) {
+    ///
+    /// Those that every invocation has are put together piece by piece: formatting takes three times as long.
+    pub(crate) fn lines(&self, at: Timestamp, mut line: impl FnMut(&str)) {
         match self {
-            Self::InitStart(start) => line(format_args!(
+            Self::InitStart(start) => line(&format!(
                 "INIT_START Runtime Version: {}\tRuntime Version ARN: {}",
                 start.runtime_version, start.runtime_version_arn
             )),
             // A start that went well is told by the first report's `Init Duration`.
-            Self::InitReport(report) if report.status != Status::Success => line(format_args!("{report}")),
+            Self::InitReport(report) if report.status != Status::Success => line(&report.to_string()),
             Self::Start(start) => {
-                line(format_args!("START RequestId: {} Version: {}", start.request_id, start.version));
+                line(&["START RequestId: ", start.request_id, " Version: ", start.version].concat());
             }
-            Self::Fault(Fault { request_id, cause: Cause::TimedOut(after) }) => line(format_args!(
-                "{at:.3} {request_id} Task timed out after {:.2} seconds",
-                after.as_secs_f64()
-            )),
-            Self::Fault(fault) => line(format_args!("{fault}")),
+            Self::Fault(Fault { request_id, cause: Cause::TimedOut(after) }) => {
+                line(&format!("{at:.3} {request_id} Task timed out after {:.2} seconds", after.as_secs_f64()))
+            }
+            Self::Fault(fault) => line(&fault.to_string()),
             Self::Report(report) => {
-                line(format_args!("END RequestId: {}", report.request_id));
-                line(format_args!("{report}"));
+                line(&["END RequestId: ", report.request_id].concat());
+                line(&report.line());
             }
-            Self::Extension(extension) => line(format_args!("{extension}")),
-            Self::TelemetrySubscription(told) => line(format_args!("TELEMETRY\t{told}")),
-            Self::LogsSubscription(told) => line(format_args!("LOGS\t{told}")),
+            Self::Extension(extension) => line(&extension.to_string()),
+            Self::TelemetrySubscription(told) => line(&format!("TELEMETRY\t{told}")),
+            Self::LogsSubscription(told) => line(&format!("LOGS\t{told}")),
             _ => {}
         }
-    }
-}
-
-/// A number with two decimals, written for every invocation: the standard library's way of it, right to the last digit of
-/// any float, takes as long as the rest of the line.
-struct Hundredths(f64);
-
-impl fmt::Display for Hundredths {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hundredths = (self.0 * 100.0).round() as u64;
-        write!(f, "{}.{:02}", hundredths / 100, hundredths % 100)
     }
 }
 
@@ -72,20 +65,30 @@ impl fmt::Display for InitReport<'_> {
     }
 }
 
-impl fmt::Display for Report<'_> {
+impl Report<'_> {
     /// A tab ends each field, the last as well, as on Lambda; only a status has none after it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let took = Hundredths(self.metrics.duration_ms);
-        write!(f, "REPORT RequestId: {}\tDuration: {took} ms\t", self.request_id)?;
+    fn line(&self) -> String {
+        let (mut whole, mut hundredths) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let took = (self.metrics.duration_ms * 100.0).round() as u64;
+        // A hundred more, for its digit: a zero in front is kept.
+        let (whole, hundredths) = (whole.format(took / 100), &hundredths.format(100 + took % 100)[1..]);
+        let mut text = String::with_capacity(LINE);
+        text.extend(["REPORT RequestId: ", self.request_id, "\tDuration: ", whole, ".", hundredths, " ms\t"]);
         if let Some(usage) = &self.metrics.usage {
-            let (billed, size) = (usage.billed_duration_ms, usage.memory_size_mb);
-            write!(f, "Billed Duration: {billed} ms\tMemory Size: {size} MB\t")?;
-            write!(f, "Max Memory Used: {} MB\t", usage.max_memory_used_mb)?;
+            let mut field = |name, number: u64, unit| {
+                text.extend([name, itoa::Buffer::new().format(number), unit]);
+            };
+            field("Billed Duration: ", usage.billed_duration_ms, " ms\t");
+            field("Memory Size: ", usage.memory_size_mb.into(), " MB\t");
+            field("Max Memory Used: ", usage.max_memory_used_mb, " MB\t");
             if let Some(init) = usage.init_duration_ms {
-                write!(f, "Init Duration: {init:.2} ms\t")?;
+                text += &format!("Init Duration: {init:.2} ms\t");
             }
         }
-        Ending(self.status, self.error_type).fmt(f)
+        if self.status != Status::Success {
+            text += &Ending(self.status, self.error_type).to_string();
+        }
+        text
     }
 }
 
@@ -136,7 +139,7 @@ mod tests {
 
     fn lines(event: Event<'_>) -> Vec<String> {
         let mut all = Vec::new();
-        event.lines("2026-11-22T10:00:00.1234Z".parse().unwrap(), |line| all.push(line.to_string()));
+        event.lines("2026-11-22T10:00:00.1234Z".parse().unwrap(), |line| all.push(line.to_owned()));
         all
     }
 

@@ -36,7 +36,7 @@ async fn call(
     peer: Option<SocketAddr>,
     head: &Parts,
     body: Incoming,
-    id: &str,
+    id: &Arc<str>,
     trace: &HeaderValue,
 ) -> Answer {
     let Ok(place) = function.admit() else {
@@ -57,7 +57,7 @@ async fn call(
         return too_large();
     }
     let invocation = Invocation {
-        id: id.to_owned(),
+        id: Arc::clone(id),
         payload,
         arn: header(function.plan.variables.arn()),
         trace: trace.clone(),

@@ -32,7 +32,7 @@ const WITH_HEAD: &str = "application/vnd.awslambda.http-integration-response";
 
 /// Answers as soon as the function has said how its stream is to be answered, or is done without one.
 pub(super) async fn answer(function: &Arc<Function>, place: Place, mut invocation: Invocation) -> Answer {
-    let id = invocation.id.clone();
+    let id = Arc::clone(&invocation.id);
     let (sender, mut parts) = stream::channel();
     invocation.stream = Some(sender);
     let function = Arc::clone(function);

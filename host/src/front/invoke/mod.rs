@@ -70,7 +70,7 @@ pub(super) async fn answer(
     head: &Parts,
     body: impl Body<Data = Bytes> + Unpin,
 ) -> Answer {
-    let id = head.extensions.get().map_or_else(new_id, |RequestId(id)| id.clone());
+    let id = head.extensions.get().map_or_else(new_id, |RequestId(id)| Arc::from(id.as_str()));
     let trace = trace::of(&head.headers, None);
     let (request_id, traced) = (header(&id), trace.clone());
     let result = match checked(function, call, head, id, trace) {
@@ -176,7 +176,7 @@ fn checked(
     function: &Function,
     call: Call<'_>,
     head: &Parts,
-    id: String,
+    id: Arc<str>,
     trace: HeaderValue,
 ) -> Result<Asked, Exception> {
     let headers = &head.headers;
