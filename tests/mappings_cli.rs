@@ -110,7 +110,7 @@ fn a_file_is_told_as_awss_api_takes_it() {
 #[test]
 fn nobody_there_is_said() {
     let [port] = free_ports();
-    for verb in ["mappings", "export"] {
+    for verb in ["mappings", "functions", "export"] {
         let (code, _, said) = klr(&[verb, "--admin", &format!("127.0.0.1:{port}")], "");
         assert_eq!(code, Some(3), "{said}");
         assert!(said.contains("expected a running bridge at"), "{said}");

@@ -1,8 +1,8 @@
 //! What verbs ask of a running bridge.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 /// Where it listens.
@@ -24,9 +24,34 @@ pub(super) struct Told {
     pub resource: Value,
 }
 
+/// One function, as `/functions` tells of it and `klr functions --format json` prints it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Function {
+    pub name: String,
+    pub origin: String,
+    pub runtime: Option<String>,
+    pub handler: Option<String>,
+    pub memory_size: u32,
+    /// Seconds.
+    pub timeout: u64,
+    pub state: String,
+    /// Published ones.
+    #[serde(default)]
+    pub versions: Vec<u64>,
+    /// With the version each points to.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
+}
+
 #[derive(Debug, Deserialize)]
 struct All {
     mappings: Vec<Told>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Functions {
+    functions: Vec<Function>,
 }
 
 /// It is not there, or not what it should be: exit code 3.
@@ -41,6 +66,11 @@ impl Bridge {
     /// Everything it maps.
     pub async fn mappings(&self) -> Result<Vec<Told>, NotThere> {
         Ok(self.get::<All>("/mappings").await?.mappings)
+    }
+
+    /// Everything it runs.
+    pub async fn functions(&self) -> Result<Vec<Function>, NotThere> {
+        Ok(self.get::<Functions>("/functions").await?.functions)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, NotThere> {

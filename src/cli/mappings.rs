@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     admin::{Bridge, Told},
     say,
+    table::table,
 };
 
 /// What to list.
@@ -30,7 +31,7 @@ pub(super) async fn run(args: Args) -> ExitCode {
     if args.format == "json" {
         mappings.iter().map(document).for_each(say);
     } else {
-        table(&mappings).into_iter().for_each(say);
+        lines(&mappings).into_iter().for_each(say);
     }
     ExitCode::SUCCESS
 }
@@ -57,9 +58,8 @@ fn source(spec: &Value) -> String {
     format!("kafka://{first}/{}", spec["topics"][0].as_str().unwrap_or_default())
 }
 
-/// In columns as wide as they need to be.
-fn table(mappings: &[Told]) -> Vec<String> {
-    let head = ["NAME", "SOURCE", "FUNCTION", "STATE", "RESULT", "ORIGIN"].map(str::to_owned);
+fn lines(mappings: &[Told]) -> Vec<String> {
+    let head = ["NAME", "SOURCE", "FUNCTION", "STATE", "RESULT", "ORIGIN"];
     let row = |mapping: &Told| {
         let spec = &mapping.resource["spec"];
         let function = spec["functionName"].as_str().unwrap_or_default();
@@ -73,14 +73,7 @@ fn table(mappings: &[Told]) -> Vec<String> {
             mapping.origin.clone(),
         ]
     };
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(mappings.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |row: &[String; 6]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    table(head, mappings.iter().map(row))
 }
 
 #[cfg(test)]
@@ -102,7 +95,7 @@ mod tests {
             "functionName": "arn:aws:lambda:us-east-1:000000000000:function:thumbs:live",
         });
         let sqs = json!({"eventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q", "functionName": "f"});
-        let lines = table(&[told("orders", kafka), told("m", sqs)]);
+        let lines = lines(&[told("orders", kafka), told("m", sqs)]);
         assert_eq!(
             lines,
             [

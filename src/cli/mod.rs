@@ -6,6 +6,7 @@ mod admin;
 #[cfg(all(feature = "kafka", feature = "s3"))]
 mod demo;
 mod export;
+mod functions;
 #[cfg(feature = "lambda-api")]
 mod lambda_api;
 mod live;
@@ -20,6 +21,7 @@ mod receive;
 mod run;
 #[cfg(any(feature = "sqs", feature = "kafka", feature = "s3"))]
 mod shape;
+mod table;
 mod units;
 mod validate;
 mod wire;
@@ -59,6 +61,8 @@ enum Verb {
     Validate(validate::Args),
     /// Resources as files, or as Lambda's API takes them
     Export(export::Args),
+    /// The functions a running bridge runs
+    Functions(functions::Args),
     /// What a running bridge maps
     Mappings(mappings::Args),
     /// Event patterns: filter criteria, rules, filter policies
@@ -96,6 +100,7 @@ impl Cli {
             Verb::Logs(args) => logs::run(args).await,
             Verb::Validate(args) => Ok(validate::run(&args)),
             Verb::Export(args) => export::run(args).await,
+            Verb::Functions(args) => Ok(functions::run(args).await),
             Verb::Mappings(args) => Ok(mappings::run(args).await),
             Verb::Pattern(args) => pattern::run(&args),
             #[cfg(feature = "queue")]

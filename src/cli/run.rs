@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -104,17 +105,21 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     #[cfg_attr(not(feature = "lambda-api"), allow(unused_mut))]
     let mut more = axum::Router::new();
+    #[cfg_attr(not(feature = "lambda-api"), allow(unused_mut))]
+    let mut functions = listed(&resources.functions);
     #[cfg(feature = "lambda-api")]
     let plane = match plane {
         Some(plane) => {
             more = plane.admin();
+            let (files, made) = (functions, plane.functions());
+            functions = Box::new(move || [files(), made()].concat());
             let (plane, serving) = plane.start(&wiring, &stop)?;
             parts.others.push(serving);
             Some(plane)
         }
         None => None,
     };
-    serve_admin(admin, &wiring, more, &stop)?;
+    serve_admin(admin, &wiring, functions, more, &stop)?;
     let Some(code) = go(parts, &stop, &mut signals, args.drain_timeout).await else {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));
@@ -167,15 +172,33 @@ pub(super) async fn wire(
     Ok(parts)
 }
 
+/// Functions out of files, as the admin port tells of them: they are there before it is.
+fn listed(functions: &[config::Function]) -> web::Functions {
+    let told = |function: &config::Function| {
+        json!({
+            "name": function.name,
+            "origin": function.place.to_string(),
+            "runtime": function.runtime,
+            "handler": function.handler,
+            "memorySize": function.memory_size,
+            "timeout": function.timeout.as_secs(),
+            "state": "Active",
+        })
+    };
+    let all: Vec<_> = functions.iter().map(told).collect();
+    Box::new(move || all.clone())
+}
+
 fn serve_admin(
     listener: TcpListener,
     wiring: &Wiring,
+    functions: web::Functions,
     more: axum::Router,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let (mappings, metrics) = (Arc::clone(&wiring.board), Arc::clone(&wiring.metrics));
-    let admin = web::Admin { mappings, metrics, stop: stop.clone() };
+    let admin = web::Admin { mappings, functions, metrics, stop: stop.clone() };
     // Served to the very end: a probe during the drain is told that we are draining.
     tokio::spawn(axum::serve(listener, web::router(admin, more, address)).into_future());
     tracing::info!(%address, "health, readiness and metrics");

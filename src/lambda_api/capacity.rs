@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 async fn list(query: Query) -> Answer {
-    Page::of(&query, 50)?;
+    Page::of_fifty(&query)?;
     ok(&json!({ "CapacityProviders": [] }))
 }
 

@@ -13,6 +13,7 @@ mod capacity;
 pub mod code;
 mod code_signing;
 pub mod concurrency;
+mod durable;
 pub mod error;
 pub mod event_config;
 pub mod function;
@@ -26,6 +27,7 @@ mod recursion;
 mod runtime_updates;
 mod setting;
 pub mod shelf;
+pub mod throttle;
 pub mod url;
 
 use std::{
@@ -171,6 +173,7 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(code::routes())
         .merge(code_signing::routes())
         .merge(concurrency::routes())
+        .merge(durable::routes())
         .merge(event_config::routes())
         .merge(function::routes())
         .merge(invoke::routes())

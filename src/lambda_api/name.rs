@@ -49,8 +49,12 @@ pub enum Form {
     Create,
     /// DeleteFunction: at most 140.
     Delete,
-    /// Invoke, GetFunction: dots are let through, to be not found.
+    /// Invoke, GetFunction and many others: dots are let through, to be not found.
     Namespaced,
+    /// Recursion and scaling: no version, no alias.
+    Unqualified,
+    /// Function URLs: no version.
+    Url,
     /// All others.
     Plain,
 }
@@ -73,12 +77,39 @@ static PARTS: LazyLock<Regex> = LazyLock::new(|| {
     .expect("well formed")
 });
 
-/// As AWS shows it; what stands for a name's characters differs.
-fn shown(letters: &str) -> String {
-    format!(
-        "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{{2}}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{{1}}:)?(\\d{{12}}:)?(function:)?\
-         ([{letters}]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?"
-    )
+impl Form {
+    /// The longest text.
+    fn longest(self, bare: bool) -> usize {
+        match self {
+            Self::Create if bare => 64,
+            Self::Create | Self::Delete | Self::Unqualified | Self::Url => 140,
+            Self::Namespaced | Self::Plain => 170,
+        }
+    }
+
+    /// The pattern as AWS shows it: what stands for a name, and what may follow it, differ.
+    fn shown(self) -> String {
+        let rest = match self {
+            Self::Namespaced => r"([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?",
+            Self::Unqualified => "([a-zA-Z0-9-_]+)",
+            Self::Url => r"([a-zA-Z0-9-_]{1,64})(:((?!\d+$)[0-9a-zA-Z-_]+))?",
+            _ => r"([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?",
+        };
+        format!(
+            "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{{2}}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{{1}}:)?(\\d{{12}}:)?(function:)?{rest}"
+        )
+    }
+
+    /// Whether name and qualifier match that pattern.
+    fn takes(self, name: &str, qualifier: Option<&str>) -> bool {
+        let dots = name.contains('.');
+        match self {
+            Self::Namespaced => true,
+            Self::Unqualified => !dots && qualifier.is_none(),
+            Self::Url => !dots && name.len() <= 64 && qualifier.is_none_or(is_alias),
+            Self::Create | Self::Delete | Self::Plain => !dots,
+        }
+    }
 }
 
 impl Name {
@@ -100,17 +131,21 @@ impl Name {
                 identity.region
             )));
         }
-        let name = part("name");
+        let within = part("qualifier");
+        let name = part("name").filter(|name| form.takes(name, within));
         let bare = name == Some(text);
         let mut constraints = Constraints::default();
-        check_name(&mut constraints, text, name.is_some(), bare, form);
+        constraints.length("functionName", text, 1..=form.longest(bare));
+        if name.is_none() {
+            let constraint = format!("Member must satisfy regular expression pattern: {}", form.shown());
+            constraints.broken("functionName", text, constraint);
+        }
         if let Some(qualifier) = qualifier {
             check_qualifier(&mut constraints, qualifier);
         }
         // The one operation whose own code checks the bare name.
         let code = if form == Form::Create && bare { Code::InvalidParameterValue } else { Code::Validation };
         constraints.check_as(code)?;
-        let within = part("qualifier");
         if within.is_some() && qualifier.is_some() && within != qualifier {
             return Err(Error::invalid(
                 "The derived qualifier from the function name does not match the specified qualifier.",
@@ -125,20 +160,6 @@ impl Name {
     /// Its ARN, with the qualifier if there is one.
     pub fn arn(&self, identity: &Identity) -> String {
         identity.function(&self.function, self.qualifier.as_deref())
-    }
-}
-
-fn check_name(constraints: &mut Constraints, text: &str, matches: bool, bare: bool, form: Form) {
-    let most = match form {
-        Form::Create if bare => 64,
-        Form::Create | Form::Delete => 140,
-        Form::Namespaced | Form::Plain => 170,
-    };
-    constraints.length("functionName", text, 1..=most);
-    if !matches {
-        let letters = if form == Form::Namespaced { r"a-zA-Z0-9-_\." } else { "a-zA-Z0-9-_" };
-        let constraint = format!("Member must satisfy regular expression pattern: {}", shown(letters));
-        constraints.broken("functionName", text, constraint);
     }
 }
 
@@ -239,6 +260,24 @@ mod tests {
         let refused = Name::parse(&long, None, Form::Create, &identity()).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidParameterValue);
         assert!(refused.message().ends_with("Member must have length less than or equal to 64"));
+    }
+
+    #[test]
+    fn operations_differ_in_what_they_take_for_a_name() {
+        let taken = |text: &str, form| Name::parse(text, None, form, &identity()).is_ok();
+        for (text, takers) in [
+            ("f", &[Form::Create, Form::Plain, Form::Url, Form::Unqualified][..]),
+            ("f:live", &[Form::Create, Form::Plain, Form::Url]),
+            ("f:1", &[Form::Create, Form::Plain]),
+            ("a.b", &[]),
+        ] {
+            assert!(taken(text, Form::Namespaced), "{text}");
+            for form in [Form::Create, Form::Plain, Form::Url, Form::Unqualified] {
+                assert_eq!(taken(text, form), takers.contains(&form), "{text} {form:?}");
+            }
+        }
+        let refused = Name::parse("f:1", None, Form::Unqualified, &identity()).unwrap_err();
+        assert!(refused.message().ends_with("(function:)?([a-zA-Z0-9-_]+)"), "{refused}");
     }
 
     #[test]

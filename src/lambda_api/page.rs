@@ -14,11 +14,20 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads `Marker` and `MaxItems`. A page never has more than `most` items, whatever is asked for.
+    /// Reads `Marker` and `MaxItems`, which may be up to 10,000. A page never has more than `most` items, whatever is asked for.
     pub(super) fn of(query: &Query, most: usize) -> Result<Self, Error> {
+        Self::read(query, most, 10_000)
+    }
+
+    /// The same for listings whose model takes no larger page than they give: AWS's younger ones.
+    pub(super) fn of_fifty(query: &Query) -> Result<Self, Error> {
+        Self::read(query, 50, 50)
+    }
+
+    fn read(query: &Query, most: usize, allowed: i64) -> Result<Self, Error> {
         let size = match query.get("MaxItems") {
             None => most,
-            Some(text) => size(text)?.min(most),
+            Some(text) => size(text, allowed)?.min(most),
         };
         let after = query.get("Marker").map(key).transpose()?;
         Ok(Self { after, size })
@@ -39,7 +48,7 @@ impl Page {
     }
 }
 
-fn size(text: &str) -> Result<usize, Error> {
+fn size(text: &str, allowed: i64) -> Result<usize, Error> {
     let mut constraints = Constraints::default();
     let number: i64 = text.parse().map_err(|_| {
         Error::new(
@@ -47,7 +56,7 @@ fn size(text: &str) -> Result<usize, Error> {
             format!("Can not deserialize value '{text}' to an Integer for field 'MaxItems'"),
         )
     })?;
-    constraints.within("maxItems", number, 1..=10_000);
+    constraints.within("maxItems", number, 1..=allowed);
     constraints.check()?;
     Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
@@ -87,6 +96,8 @@ mod tests {
              value greater than or equal to 1"
         );
         assert_eq!(Page::of(&Query::parse("MaxItems=900"), 50).unwrap().size, 50);
+        let refused = Page::of_fifty(&Query::parse("MaxItems=51")).unwrap_err();
+        assert!(refused.message().ends_with("Member must have value less than or equal to 50"));
         assert!(Page::of(&Query::parse("Marker=%20"), 50).is_err());
     }
 }

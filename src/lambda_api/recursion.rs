@@ -23,7 +23,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 fn name(api: &Api, function: &str) -> Result<Name, Error> {
-    let name = Name::parse(function, None, Form::Plain, api.identity())?;
+    let name = Name::parse(function, None, Form::Unqualified, api.identity())?;
     function::find(api, &name)?;
     Ok(name)
 }

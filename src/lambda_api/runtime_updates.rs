@@ -38,7 +38,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// A version, `$LATEST` without a qualifier: aliases have no runtime of their own.
 fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    let name = Name::parse(function, query.get("Qualifier"), Form::Plain, api.identity())?;
+    let name = Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())?;
     function::resolve(api, &name)?;
     if name.qualifier.as_deref().is_some_and(is_alias) {
         return Err(Error::invalid(

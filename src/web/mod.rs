@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,17 +18,22 @@ use crate::{
     metrics::Metrics,
 };
 
+/// What functions there are, as `/functions` tells of them.
+pub type Functions = Box<dyn Fn() -> Vec<Value> + Send + Sync>;
+
 /// What the admin port tells of.
 pub struct Admin {
     /// Every mapping, those that are not to run as well, and every push trigger.
     pub mappings: Arc<Board>,
+    /// The functions that run here, asked anew each time.
+    pub functions: Functions,
     /// All figures.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the process begins to drain.
     pub stop: CancellationToken,
 }
 
-/// `/healthz`, `/readyz`, `/metrics`, `/mappings`, and what `more` has: on loopback alone, since it shows what functions write
+/// `/healthz`, `/readyz`, `/metrics`, `/mappings`, `/functions`, and what `more` has: on loopback alone, since it shows what functions write
 /// and changes what waits for them. `address` is where it is served.
 pub fn router(admin: Admin, more: Router, address: SocketAddr) -> Router {
     let more = if address.ip().is_loopback() { more } else { Router::new() };
@@ -37,6 +42,7 @@ pub fn router(admin: Admin, more: Router, address: SocketAddr) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/mappings", get(mappings))
+        .route("/functions", get(functions))
         .with_state(Arc::new(admin))
         .merge(more);
     for_local_tools(router, address)
@@ -88,6 +94,13 @@ async fn mappings(State(admin): State<Arc<Admin>>) -> Response {
     };
     let mappings: Vec<_> = admin.mappings.all().iter().filter_map(mapping).collect();
     ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "mappings": mappings })))
+        .into_response()
+}
+
+/// Every function. What `klr functions` reads.
+async fn functions(State(admin): State<Arc<Admin>>) -> Response {
+    let functions = (admin.functions)();
+    ([(header::CONTENT_TYPE, "application/json")], format!("{}\n", json!({ "functions": functions })))
         .into_response()
 }
 

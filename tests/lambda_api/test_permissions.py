@@ -50,6 +50,15 @@ def test_principals(lam, function):
         "InvalidParameterValueException", lam.add_permission, FunctionName=name, **grant("no", Principal="nobody")
     )
     assert message == "The provided principal was invalid. Please check the principal and try again."
+    message = refused(
+        "InvalidParameterValueException", lam.add_permission, FunctionName=name, FunctionUrlAuthType="NONE",
+        **grant("no", Principal="*"),
+    )
+    assert message == "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
+    url = grant("url", Principal="*", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE")
+    added = json.loads(lam.add_permission(FunctionName=name, **url)["Statement"])
+    assert added["Condition"] == {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}
+    refused("ValidationException", lam.remove_permission, FunctionName=name, StatementId="a b")
 
 
 def test_qualifiers(lam, function):

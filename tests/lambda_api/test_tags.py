@@ -15,3 +15,16 @@ def test_tags(lam, function):
     assert message == "Number of tags exceeds resource tag limit."
     message = refused("InvalidParameterValueException", lam.list_tags, Resource=f"{arn}:1")
     assert message == "Tags on function aliases and versions are not supported. Please specify a function ARN."
+
+
+def test_code_signing_configurations_have_tags(lam):
+    profile = "arn:aws:signer:us-east-1:000000000000:/signing-profiles/p/1"
+    made = lam.create_code_signing_config(
+        AllowedPublishers={"SigningProfileVersionArns": [profile]}, Tags={"a": "1"}
+    )
+    arn = made["CodeSigningConfig"]["CodeSigningConfigArn"]
+    lam.tag_resource(Resource=arn, Tags={"b": "2"})
+    lam.untag_resource(Resource=arn, TagKeys=["a"])
+    assert lam.list_tags(Resource=arn)["Tags"] == {"b": "2"}
+    lam.delete_code_signing_config(CodeSigningConfigArn=arn)
+    refused("ResourceNotFoundException", lam.list_tags, Resource=arn)

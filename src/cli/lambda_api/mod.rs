@@ -30,11 +30,12 @@ use crate::{
         self, Api, Identity,
         auth::{self, Auth, Keys},
         code::object::Objects,
-        mapping,
+        mapping, throttle,
     },
     mapping::Ending,
     metrics::Metrics,
     queue::{self, Queue},
+    web,
 };
 
 /// How long a new function is `Pending`: tools expect to see it, nobody wants to wait for it.
@@ -62,6 +63,9 @@ pub(super) struct Args {
     /// The region of its functions
     #[arg(long, value_name = "REGION", default_value = "us-east-1")]
     lambda_region: String,
+    /// Calls a second that are answered, invocations not counted; AWS has 15 [default: no limit]
+    #[arg(long, value_name = "N", requires = "lambda_api", value_parser = clap::value_parser!(u32).range(1..))]
+    lambda_rate: Option<u32>,
     /// Run functions of any python3.N or nodejsN.x on the one that is installed
     #[arg(long, requires = "lambda_api")]
     runtime_fallback: bool,
@@ -97,6 +101,7 @@ pub(super) struct Plane {
     logs: Arc<Logs>,
     listener: TcpListener,
     auth: Auth,
+    rate: Option<u32>,
     region: String,
 }
 
@@ -141,7 +146,8 @@ impl Args {
         let queue = Queue::open(&directory.join("queue"), options, metrics.queue.clone()).await?;
         api.run_by(Arc::clone(&fleet));
         api.submit_to(Arc::clone(&queue));
-        Ok(Some(Plane { api, fleet, queue, logs, listener, auth, region }))
+        let rate = self.lambda_rate;
+        Ok(Some(Plane { api, fleet, queue, logs, listener, auth, rate, region }))
     }
 
     async fn auth(
@@ -198,6 +204,12 @@ impl Plane {
         queue::router(Arc::clone(&self.queue)).merge(logs::router(Arc::clone(&self.logs)))
     }
 
+    /// What the admin port tells of its functions.
+    pub fn functions(&self) -> web::Functions {
+        let api = Arc::clone(&self.api);
+        Box::new(move || lambda_api::function::told(&api))
+    }
+
     /// Serves the API, runs its mappings and empties its queue, until told to stop.
     /// The future serves callers, and ends when the last of them is answered.
     pub fn start(
@@ -205,7 +217,7 @@ impl Plane {
         wiring: &Arc<Wiring>,
         stop: &CancellationToken,
     ) -> anyhow::Result<(Running, BoxFuture<'static, (String, Ending)>)> {
-        let Self { api, fleet, queue, logs, listener, auth, region } = self;
+        let Self { api, fleet, queue, logs, listener, auth, rate, region } = self;
         let mappings = Made::new(Arc::clone(wiring));
         mapping::run(&api, Arc::clone(&mappings) as _);
         let means = queue::Means {
@@ -217,7 +229,13 @@ impl Plane {
         let emptied = Arc::clone(&queue);
         let emptying = tokio::spawn(async move { emptied.run(means, until).await });
         let address = listener.local_addr()?;
-        let router = auth::guarded(lambda_api::router(Arc::clone(&api)), auth, address);
+        let router = lambda_api::router(Arc::clone(&api));
+        // Behind the check of signatures: who may not call uses nothing up.
+        let router = match rate {
+            Some(rate) => throttle::limited(router, rate),
+            None => router,
+        };
+        let router = auth::guarded(router, auth, address);
         let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tracing::info!(%address, "Lambda's API");
         let serving = async move {

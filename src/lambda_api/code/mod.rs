@@ -49,9 +49,10 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Reads `ZipFile`, `S3Bucket`, `S3Key`, `S3ObjectVersion`; `None` if none is there.
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Option<Self>, Error> {
-        let object = object::Address::read(fields)?;
+    /// Reads `ZipFile`, `S3Bucket`, `S3Key`, `S3ObjectVersion`; `None` if none is there. `place` is what AWS puts before their
+    /// names: where they stand in the request.
+    pub(super) fn read(fields: &Fields<'_>, place: &str) -> Result<Option<Self>, Error> {
+        let object = object::Address::read(fields, place)?;
         let Some(text) = fields.text("ZipFile")? else { return Ok(object.map(Self::Object)) };
         if object.is_some() {
             return Err(Error::invalid(

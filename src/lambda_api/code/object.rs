@@ -55,20 +55,24 @@ static BUCKET: Pattern = Pattern::new(r"[0-9A-Za-z\.\-_]*[0-9A-Za-z\-_]");
 
 impl Address {
     /// Reads `S3Bucket`, `S3Key` and `S3ObjectVersion`.
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Option<Self>, Error> {
+    pub(super) fn read(fields: &Fields<'_>, place: &str) -> Result<Option<Self>, Error> {
         let (bucket, key) = (fields.owned("S3Bucket")?, fields.owned("S3Key")?);
         let version = fields.owned("S3ObjectVersion")?;
         let mut constraints = Constraints::default();
+        let field = |member: &str| format!("{place}{member}");
         if let Some(bucket) = &bucket {
-            constraints.length("s3Bucket", bucket, 3..=63);
+            constraints.length(&field("s3Bucket"), bucket, 3..=63);
             if !BUCKET.matches(bucket) {
                 let pattern = r"[0-9A-Za-z\.\-_]*(?<!\.)";
                 let constraint = format!("Member must satisfy regular expression pattern: {pattern}");
-                constraints.broken("s3Bucket", bucket, constraint);
+                constraints.broken(&field("s3Bucket"), bucket, constraint);
             }
         }
         if let Some(key) = &key {
-            constraints.length("s3Key", key, 1..=1024);
+            constraints.length(&field("s3Key"), key, 1..=1024);
+        }
+        if let Some(version) = &version {
+            constraints.length(&field("s3ObjectVersion"), version, 1..=1024);
         }
         constraints.check()?;
         match (bucket, key) {

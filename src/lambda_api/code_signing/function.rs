@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 fn name(api: &Api, function: &str) -> Result<Name, Error> {
-    Name::parse(function, None, Form::Plain, api.identity())
+    Name::parse(function, None, Form::Namespaced, api.identity())
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {

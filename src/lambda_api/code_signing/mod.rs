@@ -1,10 +1,14 @@
 //! Who is to have signed a function's code. Recorded: nothing is signed here, and nothing is verified.
 
 mod function;
+mod tags;
 
-pub(super) use self::function::attach;
+pub(super) use self::{
+    function::attach,
+    tags::{tag, tags},
+};
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
@@ -21,6 +25,7 @@ use super::{
     Api, Error,
     answer::{Answer, date, empty, json as answer, ok},
     body::{Body, Constraints, Fields, Pattern, Query},
+    function::check_tags,
     page::Page,
     shelf::{self, Shelf, Store},
 };
@@ -66,6 +71,9 @@ pub struct Config {
     pub untrusted: String,
     /// When it was changed last.
     pub modified: Timestamp,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
 }
 
 /// The paths of this area.
@@ -106,6 +114,8 @@ fn shown(arn: &str, config: &Config) -> Value {
 
 async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
     let asked = Asked::read(body.fields(), true)?;
+    let tags = body.fields().map("Tags")?.unwrap_or_default();
+    check_tags(&tags)?;
     let id = format!("csc-{}", &Uuid::new_v4().simple().to_string()[..17]);
     let arn = api.identity().arn(&format!("code-signing-config:{id}"));
     let mut change = api.change().await;
@@ -115,6 +125,7 @@ async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
         publishers: asked.publishers.unwrap_or_default(),
         untrusted: asked.untrusted.unwrap_or_else(|| "Warn".to_owned()),
         modified: api.now(),
+        tags,
     };
     let config = change.put(&api.code_signing.configs, arn.clone(), config);
     change.commit().await?;
@@ -137,6 +148,7 @@ async fn update(State(api): State<Arc<Api>>, Path(arn): Path<String>, body: Body
         untrusted: asked.untrusted.unwrap_or(before.untrusted),
         modified: api.now(),
         id: before.id,
+        tags: before.tags,
     };
     let config = change.put(&api.code_signing.configs, arn.clone(), config);
     change.commit().await?;

@@ -51,6 +51,22 @@ async fn a_configuration_lives_and_is_used() {
 }
 
 #[tokio::test]
+async fn a_configuration_has_tags() {
+    let (api, _directory) = api().await;
+    let mut tagged = wanted();
+    tagged["Tags"] = json!({ "a": "1" });
+    let (_, made) = send(&api, "POST", PATH, tagged).await;
+    let arn = made["CodeSigningConfig"]["CodeSigningConfigArn"].as_str().unwrap();
+    let tags = format!("/2017-03-31/tags/{}", arn.replace(':', "%3A"));
+    assert_eq!(send(&api, "POST", &tags, json!({ "Tags": { "b": "2" } })).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(
+        send(&api, "DELETE", &format!("{tags}?tagKeys=a"), Value::Null).await.0,
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(send(&api, "GET", &tags, Value::Null).await.1, json!({ "Tags": { "b": "2" } }));
+}
+
+#[tokio::test]
 async fn circles_and_runtimes_are_recorded() {
     let (api, _directory) = api().await;
     given(&api, "f", 1).await;

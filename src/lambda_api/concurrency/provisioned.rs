@@ -14,15 +14,13 @@ use serde_json::{Value, json};
 use super::quota;
 use crate::lambda_api::{
     Api, Code, Error,
-    answer::{Answer, date, empty, json as answer, ok},
+    answer::{Answer, empty, json as answer, ok},
     body::{Body, Constraints, Query},
     function::{self, Alias, Resolved, alias_key},
     name::{Form, Name, is_version},
     page::Page,
     setting,
 };
-
-const MOST: usize = 50;
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,7 +59,8 @@ fn shown(provisioned: &Provisioned, settle: Duration, now: Timestamp) -> Value {
         "AvailableProvisionedConcurrentExecutions": there,
         "AllocatedProvisionedConcurrentExecutions": there,
         "Status": if ready { "READY" } else { "IN_PROGRESS" },
-        "LastModified": date(provisioned.modified),
+        // AWS gives whole seconds here.
+        "LastModified": provisioned.modified.strftime("%Y-%m-%dT%H:%M:%S+0000").to_string(),
     })
 }
 
@@ -218,7 +217,7 @@ pub(in crate::lambda_api) fn moved(api: &Api, alias: &Alias, before: &str) {
 
 fn list(api: &Api, function: &str, query: &Query) -> Answer {
     let name = Name::parse(function, None, Form::Plain, api.identity())?;
-    let page = Page::of(query, MOST)?;
+    let page = Page::of_fifty(query)?;
     function::find(api, &name)?;
     let now = api.now();
     let all = api.provisioned.under(&format!("{}:", name.function)).into_iter().map(|(key, provisioned)| {

@@ -26,8 +26,6 @@ use super::{
 };
 use crate::queue::Settings;
 
-const MOST: usize = 50;
-
 /// What was set; what was not is AWS's default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventConfig {
@@ -71,7 +69,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    Name::parse(function, query.get("Qualifier"), Form::Plain, api.identity())
+    Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())
 }
 
 /// As AWS shows it: always with a qualifier; numbers that were not set are left out.
@@ -155,8 +153,8 @@ async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query
 }
 
 async fn list(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&function, None, Form::Plain, api.identity())?;
-    let page = Page::of(&query, MOST)?;
+    let name = Name::parse(&function, None, Form::Namespaced, api.identity())?;
+    let page = Page::of_fifty(&query)?;
     if api.functions.get(&name.function).is_none() {
         return Err(nothing());
     }

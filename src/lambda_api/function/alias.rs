@@ -65,6 +65,12 @@ fn check_name(alias: &str, constraints: &mut Constraints) {
     }
 }
 
+fn check_name_alone(alias: &str) -> Result<(), Error> {
+    let mut constraints = Constraints::default();
+    check_name(alias, &mut constraints);
+    constraints.check()
+}
+
 /// The second version, if one is given; `main` is the first.
 fn routing(
     api: &Api,
@@ -214,6 +220,7 @@ pub(super) async fn update(
 }
 
 pub(super) async fn get(State(api): State<Arc<Api>>, Path((name, alias)): Path<(String, String)>) -> Answer {
+    check_name_alone(&alias)?;
     let name = function_name(&api, &name)?;
     find(&api, &name)?;
     let missing = || {
@@ -229,6 +236,7 @@ pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Path((name, alias)): Path<(String, String)>,
 ) -> Answer {
+    check_name_alone(&alias)?;
     let name = function_name(&api, &name)?;
     let mut change = api.change().await;
     find(&api, &name)?;

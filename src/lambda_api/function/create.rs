@@ -99,7 +99,7 @@ impl Request {
             given,
             package_type,
             architectures,
-            code: code.as_ref().map_or(Ok(None), Source::read)?,
+            code: code.as_ref().map_or(Ok(None), |code| Source::read(code, "code."))?,
             image: code.map_or(Ok(None), |code| code.owned("ImageUri"))?,
             tags,
             publish: fields.flag("Publish")?.unwrap_or_default(),

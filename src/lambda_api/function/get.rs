@@ -43,7 +43,7 @@ pub(super) async fn configuration(
     Path(name): Path<String>,
     query: Query,
 ) -> Answer {
-    let name = Name::parse(&name, query.get("Qualifier"), Form::Plain, api.identity())?;
+    let name = Name::parse(&name, query.get("Qualifier"), Form::Namespaced, api.identity())?;
     let found = resolve(&api, &name)?;
     ok(&shown(&api, &name, &found))
 }

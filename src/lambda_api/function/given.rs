@@ -2,6 +2,7 @@
 
 mod environment;
 mod logging;
+mod network;
 
 use super::{
     super::{
@@ -119,7 +120,20 @@ impl Given {
         if let Some(logging) = &self.logging {
             logging.constrain(constraints);
         }
+        self.constrain_image(constraints);
         self.constrain_network(constraints);
+    }
+
+    fn constrain_image(&self, constraints: &mut Constraints) {
+        let Some(image) = &self.image_config else { return };
+        for (field, words) in [("entryPoint", &image.entry_point), ("command", &image.command)] {
+            if let Some(words) = words {
+                constraints.members(&format!("imageConfig.{field}"), words, 0..=1500);
+            }
+        }
+        if let Some(path) = &image.working_directory {
+            constraints.length("imageConfig.workingDirectory", path, 0..=1000);
+        }
     }
 
     fn constrain_network(&self, constraints: &mut Constraints) {
@@ -130,9 +144,18 @@ impl Given {
             let groups = &vpc.security_groups;
             each(constraints, "vpcConfig.securityGroupIds", groups, &SECURITY_GROUP, "^sg-[0-9a-zA-Z]*$");
         }
+        if let Some(mounts) = &self.file_systems {
+            let shown: Vec<_> = mounts
+                .iter()
+                .map(|mount| format!("FileSystemConfig(arn={}, localMountPath={})", mount.arn, mount.path))
+                .collect();
+            constraints.members("fileSystemConfigs", &shown, 0..=1);
+        }
         for (index, mount) in self.file_systems.iter().flatten().enumerate() {
             let field = |member: &str| format!("fileSystemConfigs.{}.member.{member}", index + 1);
+            constraints.length(&field("arn"), &mount.arn, 0..=200);
             constraints.pattern(&field("arn"), &mount.arn, &ACCESS_POINT);
+            constraints.length(&field("localMountPath"), &mount.path, 0..=160);
             constraints.pattern(&field("localMountPath"), &mount.path, &MOUNT);
         }
     }
@@ -170,9 +193,11 @@ impl Given {
         // An empty ARN takes away what was there.
         replace(&mut config.dead_letter, self.dead_letter.map(|arn| Some(arn).filter(|arn| !arn.is_empty())));
         replace(&mut config.kms_key, self.kms_key.map(|arn| Some(arn).filter(|arn| !arn.is_empty())));
+        let (vpc, mounts) = (self.vpc.is_some(), self.file_systems.is_some());
         replace(&mut config.vpc, self.vpc.map(Some));
         replace(&mut config.tracing, self.tracing);
         replace(&mut config.file_systems, self.file_systems);
+        network::check(config, vpc, mounts)?;
         replace(&mut config.image_config, self.image_config.map(Some));
         Ok(())
     }

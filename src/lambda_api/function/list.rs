@@ -9,7 +9,7 @@ use super::{
     super::{
         Api,
         answer::{Answer, ok},
-        body::{Constraints, Query},
+        body::{Constraints, Pattern, Query},
         name::{Form, Name},
         page::Page,
     },
@@ -21,11 +21,17 @@ use super::{
 /// AWS gives no more than this at once, whatever is asked for.
 const MOST: usize = 50;
 
+/// `MasterRegion`. Nothing is replicated here, so that it narrows nothing down.
+static REGION: Pattern = Pattern::new(r"ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}");
+
 pub(super) async fn functions(State(api): State<Arc<Api>>, query: Query) -> Answer {
     let mut constraints = Constraints::default();
     let versions = query.get("FunctionVersion");
     if let Some(versions) = versions {
         constraints.one_of("functionVersion", versions, &["ALL"]);
+    }
+    if let Some(region) = query.get("MasterRegion") {
+        constraints.pattern("masterRegion", region, &REGION);
     }
     constraints.check()?;
     let page = Page::of(&query, MOST)?;
@@ -42,7 +48,7 @@ pub(super) async fn functions(State(api): State<Arc<Api>>, query: Query) -> Answ
 }
 
 pub(super) async fn versions(State(api): State<Arc<Api>>, Path(name): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?;
+    let name = Name::parse(&name, None, Form::Namespaced, api.identity())?;
     let page = Page::of(&query, MOST)?;
     find(&api, &name)?;
     let (versions, next) = page.cut(api.versions.under(&format!("{}:", name.function)));

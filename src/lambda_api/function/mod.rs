@@ -14,6 +14,7 @@ mod show;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod told;
 mod update;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use self::{
     model::*,
     resolve::{Resolved, find, resolve, version},
     runtime::version_arn,
+    told::told,
 };
 use super::{Api, Error};
 

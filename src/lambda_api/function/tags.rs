@@ -1,4 +1,4 @@
-//! TagResource, UntagResource, ListTags: of functions and of mappings.
+//! TagResource, UntagResource, ListTags: of functions, of mappings and of code signing configurations.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,6 +11,7 @@ use super::{
         Api,
         answer::{Answer, empty, ok},
         body::{Body, Constraints, Pattern, Query},
+        code_signing,
         error::Error,
         mapping,
         name::Name,
@@ -33,6 +34,8 @@ type Tags = BTreeMap<String, String>;
 enum Resource {
     Function(Name),
     Mapping(String),
+    /// By its ARN.
+    CodeSigning(String),
 }
 
 impl Resource {
@@ -63,7 +66,7 @@ impl Resource {
             "function" => Err(Error::not_found(format!("Function not found: {arn}"))),
             "event-source-mapping" if here => Ok(Self::Mapping((*id).to_owned())),
             "event-source-mapping" => Err(Error::not_found(format!("Event source mapping not found: {arn}"))),
-            "code-signing-config" => Err(Error::not_found("The resource you requested does not exist.")),
+            "code-signing-config" => Ok(Self::CodeSigning(arn.to_owned())),
             _ => Err(refused()),
         }
     }
@@ -72,6 +75,7 @@ impl Resource {
         match self {
             Self::Function(name) => Ok(find(api, name)?.tags.clone()),
             Self::Mapping(uuid) => mapping::tags(api, uuid),
+            Self::CodeSigning(arn) => code_signing::tags(api, arn),
         }
     }
 
@@ -79,6 +83,7 @@ impl Resource {
         match self {
             Self::Function(name) => edit_function(api, name, edit).await,
             Self::Mapping(uuid) => mapping::tag(api, uuid, edit).await,
+            Self::CodeSigning(arn) => code_signing::tag(api, arn, edit).await,
         }
     }
 }
@@ -133,7 +138,11 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Path(resource): Path<Strin
 }
 
 pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String>, body: Body) -> Answer {
-    let new = body.fields().map("Tags")?.unwrap_or_default();
+    let Some(new) = body.fields().map("Tags")? else {
+        let mut constraints = Constraints::default();
+        constraints.missing("tags");
+        return constraints.check().and_then(|()| empty());
+    };
     if new.is_empty() {
         return Err(Error::invalid("An error occurred and the request cannot be processed."));
     }

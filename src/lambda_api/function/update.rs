@@ -73,7 +73,7 @@ impl Request {
         let architectures = given::architectures(fields, &mut constraints)?;
         constraints.check()?;
         Ok(Self {
-            source: Source::read(fields)?,
+            source: Source::read(fields, "")?,
             image: fields.owned("ImageUri")?,
             architectures,
             publish: fields.flag("Publish")?.unwrap_or_default(),

@@ -14,8 +14,6 @@ use crate::lambda_api::{
     page::Page,
 };
 
-const MOST: usize = 50;
-
 /// What a listing is narrowed to.
 struct Filter<'a> {
     runtime: Option<&'a str>,
@@ -52,12 +50,12 @@ fn answer(member: &str, items: Vec<Value>, next: Option<String>) -> Answer {
 
 pub(super) async fn layers(State(api): State<Arc<Api>>, query: Query, reached: Reached) -> Answer {
     if query.get("find") == Some("LayerVersion") {
-        return show::by_arn(&api, query.get("Arn").unwrap_or_default(), &reached);
+        return show::by_arn(&api, query.get("Arn"), &reached);
     }
     let mut constraints = Constraints::default();
     let filter = Filter::read(&query, &mut constraints);
     constraints.check()?;
-    let page = Page::of(&query, MOST)?;
+    let page = Page::of_fifty(&query)?;
     let mut newest = BTreeMap::new();
     // In the order of their numbers: the last one stays.
     for (_, version) in api.layer_versions.all() {
@@ -82,7 +80,7 @@ pub(super) async fn versions(State(api): State<Arc<Api>>, Path(layer): Path<Stri
     let named = Named::read(&layer, &mut constraints);
     let filter = Filter::read(&query, &mut constraints);
     constraints.check()?;
-    let page = Page::of(&query, MOST)?;
+    let page = Page::of_fifty(&query)?;
     let versions = match super::own(&api, &named) {
         Some(name) => api.layer_versions.under(&format!("{name}:")),
         None => return Err(super::foreign(&api, &layer, "ListLayerVersions")),

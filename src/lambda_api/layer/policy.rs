@@ -18,7 +18,7 @@ use crate::lambda_api::{
     answer::{Answer, empty, json as answer, ok},
     body::{Body, Constraints, Fields, Pattern, Query},
     policy::{
-        ORGANIZATION, SID,
+        ORGANIZATION, SID, check_sid,
         statement::{self, Condition, Effect, Grant, Principal},
     },
 };
@@ -93,6 +93,7 @@ pub(super) async fn remove(
     Path((layer, number, sid)): Path<(String, String, String)>,
     query: Query,
 ) -> Answer {
+    check_sid(&sid, &SID)?;
     let mut change = api.change().await;
     let version = version(&api, &layer, &number)?;
     let before = version.policy.as_ref().ok_or_else(no_policy)?;

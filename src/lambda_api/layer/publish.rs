@@ -36,7 +36,7 @@ pub(super) async fn publish(
     let Some(name) = super::own(&api, &named) else {
         return Err(super::foreign(&api, &layer, "PublishLayerVersion"));
     };
-    let source = content.map(|content| Source::read(&content)).transpose()?.flatten();
+    let source = content.map(|content| Source::read(&content, "content.")).transpose()?.flatten();
     let source = source.ok_or_else(|| Error::invalid("Please provide a source for layer code."))?;
     // Kept until the version that names it is on disk.
     let kept = api.take(source).await?;

@@ -36,10 +36,14 @@ pub(super) async fn show(
 }
 
 /// GetLayerVersionByArn.
-pub(super) fn by_arn(api: &Api, arn: &str, reached: &Reached) -> Answer {
+pub(super) fn by_arn(api: &Api, arn: Option<&str>, reached: &Reached) -> Answer {
     let mut constraints = Constraints::default();
-    constraints.pattern("arn", arn, &VERSION_ARN);
+    match arn {
+        Some(arn) => constraints.pattern("arn", arn, &VERSION_ARN),
+        None => constraints.missing("arn"),
+    }
     constraints.check()?;
+    let arn = arn.unwrap_or_default();
     let version = name::Version::parse(arn).ok_or_else(missing)?;
     let named = Named { home: Some(version.home), name: version.name };
     match super::own(api, &named) {

@@ -34,7 +34,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
         constraints.missing("functionName");
         return Err(constraints.check().expect_err("something is missing"));
     };
-    let name = Name::parse(name, None, Form::Plain, api.identity())?;
+    let name = Name::parse(name, None, Form::Namespaced, api.identity())?;
     front::constrain(&settings, &mut constraints);
     constraints.check()?;
     let tags = fields.map("Tags")?.unwrap_or_default();
@@ -67,13 +67,14 @@ pub(super) async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
 }
 
 pub(super) async fn update(State(api): State<Arc<Api>>, Path(uuid): Path<String>, body: Body) -> Answer {
-    let before = find(&api, &uuid)?;
     let (asked, fields) = (changeable(read(&body)?), body.fields());
-    let name = fields.text("FunctionName")?.unwrap_or(&before.function_arn);
-    let name = Name::parse(name, None, Form::Plain, api.identity())?;
+    let named = |name: &str| Name::parse(name, None, Form::Namespaced, api.identity());
+    let given = fields.text("FunctionName")?.map(named).transpose()?;
     let mut constraints = Constraints::default();
     front::constrain(&asked, &mut constraints);
     constraints.check()?;
+    let before = find(&api, &uuid)?;
+    let name = given.map_or_else(|| named(&before.function_arn), Ok)?;
     let now = api.now();
     let mut mapping = Mapping {
         function_arn: name.arn(api.identity()),

@@ -45,10 +45,8 @@ const LEVELS: [&str; 3] = ["DEBUG", "INFO", "WARN"];
 
 /// Notes what is wrong with the settings.
 pub(super) fn constrain(settings: &Settings, constraints: &mut Constraints) {
-    // Where DynamoDB Local says its streams are; AWS has no such region.
-    let local = |arn: &&String| !arn.starts_with("arn:aws:dynamodb:ddblocal:");
-    if let Some(arn) = settings.event_source_arn.as_ref().filter(local) {
-        constraints.pattern("eventSourceArn", arn, &ARN);
+    if let Some(arn) = &settings.event_source_arn {
+        source(arn, constraints);
     }
     numbers(settings, constraints);
     if let Some(position) = &settings.starting_position {
@@ -84,6 +82,14 @@ pub(super) fn constrain(settings: &Settings, constraints: &mut Constraints) {
         constraints.pattern(field, name, &GROUP);
     }
     sources(settings, constraints);
+}
+
+/// `EventSourceArn`.
+pub(super) fn source(arn: &str, constraints: &mut Constraints) {
+    // Where DynamoDB Local says its streams are; AWS has no such region.
+    if !arn.starts_with("arn:aws:dynamodb:ddblocal:") {
+        constraints.pattern("eventSourceArn", arn, &ARN);
+    }
 }
 
 fn numbers(settings: &Settings, constraints: &mut Constraints) {

@@ -12,11 +12,12 @@ use super::{
     super::{
         Api,
         answer::{Answer, json, ok},
-        body::Query,
+        body::{Constraints, Query},
         error::Error,
         name::{Form, Name},
         page::Page,
     },
+    front,
     resource::Mapping,
 };
 
@@ -30,6 +31,11 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Path(uuid): Path<String>) -
 pub(super) async fn list(State(api): State<Arc<Api>>, query: Query) -> Answer {
     let page = Page::of(&query, MOST)?;
     let source = query.get("EventSourceArn");
+    if let Some(arn) = source {
+        let mut constraints = Constraints::default();
+        front::source(arn, &mut constraints);
+        constraints.check()?;
+    }
     let function = query.get("FunctionName").map(|name| arn(&api, name)).transpose()?;
     let wanted = |mapping: &Mapping| {
         source.is_none_or(|arn| mapping.event_source_arn() == Some(arn))
@@ -47,7 +53,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, query: Query) -> Answer {
 
 /// The ARN of a function however it is named, with the version or alias that was named.
 pub(super) fn arn(api: &Api, name: &str) -> Result<String, Error> {
-    Ok(Name::parse(name, None, Form::Plain, api.identity())?.arn(api.identity()))
+    Ok(Name::parse(name, None, Form::Namespaced, api.identity())?.arn(api.identity()))
 }
 
 /// The mapping of a request.

@@ -36,7 +36,7 @@ fn name(api: &Api, arn: &str) -> Result<Name, Error> {
     constraints.length("resourceArn", arn, 0..=512);
     constraints.pattern("resourceArn", arn, &ARN);
     constraints.check()?;
-    Name::parse(arn, None, Form::Plain, api.identity())
+    Name::parse(arn, None, Form::Namespaced, api.identity())
 }
 
 fn missing() -> Error {

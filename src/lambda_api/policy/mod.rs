@@ -42,7 +42,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    Name::parse(function, query.get("Qualifier"), Form::Plain, api.identity())
+    Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
@@ -60,6 +60,7 @@ async fn add(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Q
         return Err(Error::invalid("We currently do not support adding policies for $LATEST."));
     }
     check(body.fields())?;
+    check_action(body.fields())?;
     let mut change = api.change().await;
     let target = setting::target(&api, &name)?;
     if body.fields().text("RevisionId")?.is_some_and(|seen| seen != revision(&target)) {
@@ -82,6 +83,7 @@ async fn remove(
     query: Query,
 ) -> Answer {
     let name = name(&api, &function, &query)?;
+    check_sid(&sid, &ANY_SID)?;
     let mut change = api.change().await;
     if api.functions.get(&name.function).is_none() {
         let arn = api.identity().function(&name.function, None);
@@ -124,6 +126,8 @@ fn revise(api: &Api, change: &mut Change, target: &Resolved) {
 }
 
 pub(super) static SID: Pattern = Pattern::new("([a-zA-Z0-9-_]+)");
+/// What RemovePermission takes: statements of whole policies may have dots.
+static ANY_SID: Pattern = Pattern::new("([a-zA-Z0-9-_.]+)");
 static ACTION: Pattern = Pattern::new("(lambda:[*]|lambda:[a-zA-Z]+|[*])");
 static PRINCIPAL: Pattern = Pattern::new(r"[^\s]+");
 static SOURCE_ACCOUNT: Pattern = Pattern::new(r"\d{12}");
@@ -132,6 +136,14 @@ pub(super) static ORGANIZATION: Pattern = Pattern::new("o-[a-z0-9]{10,32}");
 static SOURCE: Pattern = Pattern::new(
     r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
+
+/// A statement's name in a path.
+pub(super) fn check_sid(sid: &str, pattern: &Pattern) -> Result<(), Error> {
+    let mut constraints = Constraints::default();
+    constraints.length("statementId", sid, 1..=100);
+    constraints.pattern("statementId", sid, pattern);
+    constraints.check()
+}
 
 /// What the front door refuses.
 fn check(fields: Fields<'_>) -> Result<(), Error> {
@@ -146,13 +158,30 @@ fn check(fields: Fields<'_>) -> Result<(), Error> {
         ("PrincipalOrgID", "principalOrgID", &ORGANIZATION, false),
     ];
     constraints.patterns(&fields, &patterns)?;
-    if let Some(sid) = fields.text("StatementId")? {
-        constraints.length("statementId", sid, 1..=100);
+    for (member, field, longest) in [
+        ("StatementId", "statementId", 100),
+        ("EventSourceToken", "eventSourceToken", 256),
+        ("SourceAccount", "sourceAccount", 12),
+    ] {
+        if let Some(text) = fields.text(member)? {
+            constraints.length(field, text, usize::from(member == "StatementId")..=longest);
+        }
     }
     if let Some(auth) = fields.text("FunctionUrlAuthType")? {
         constraints.one_of("functionUrlAuthType", auth, &["NONE", "AWS_IAM"]);
     }
     constraints.check()
+}
+
+/// AWS: the auth type of a URL says nothing of other ways to call.
+fn check_action(fields: Fields<'_>) -> Result<(), Error> {
+    let of_url = fields.text("Action")? == Some("lambda:InvokeFunctionUrl");
+    if fields.has("FunctionUrlAuthType") && !of_url {
+        return Err(Error::invalid(
+            "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action",
+        ));
+    }
+    Ok(())
 }
 
 /// The statement that a request stands for.

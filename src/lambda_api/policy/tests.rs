@@ -48,6 +48,15 @@ async fn a_permission_is_added_shown_and_taken_away() {
         "The statement id (s3) provided already exists. Please provide a new statement id, or remove the existing \
          statement."
     );
+    let mut of_url = grant("url");
+    of_url["FunctionUrlAuthType"] = json!("NONE");
+    let (status, answer) = send(&api, "POST", PATH, of_url).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        answer["message"],
+        "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
+    );
+    assert_eq!(send(&api, "DELETE", &format!("{PATH}/a%20b"), Value::Null).await.0, StatusCode::BAD_REQUEST);
     let remove = format!("{PATH}/s3");
     let (status, answer) = send(&api, "DELETE", &format!("{remove}?RevisionId=old"), Value::Null).await;
     assert_eq!((status, &answer["Type"]), (StatusCode::PRECONDITION_FAILED, &json!("User")));

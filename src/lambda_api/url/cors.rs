@@ -41,7 +41,7 @@ impl Cors {
             if !list.iter().all(fits) {
                 let bounds = format!(
                     "[Member must have length less than or equal to {longest}, Member must have length greater than or \
-                     equal to {shortest}, Member must not be null]"
+                     equal to {shortest}, Member must satisfy regular expression pattern: .*, Member must not be null]"
                 );
                 let shown = format!("[{}]", list.join(", "));
                 constraints.broken(field, shown, format!("Member must satisfy constraint: {bounds}"));

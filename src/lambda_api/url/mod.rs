@@ -25,8 +25,6 @@ use super::{
     setting,
 };
 
-const MOST: usize = 50;
-
 /// A URL of a function, or of an alias.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Url {
@@ -53,7 +51,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 
 /// Only functions and their aliases have URLs.
 fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    let name = Name::parse(function, query.get("Qualifier"), Form::Plain, api.identity())?;
+    let name = Name::parse(function, query.get("Qualifier"), Form::Url, api.identity())?;
     if let Some(qualifier) = name.qualifier.as_deref().filter(|qualifier| !is_alias(qualifier)) {
         let mut constraints = Constraints::default();
         let constraint = r"Member must satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)";
@@ -182,8 +180,8 @@ async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query
 }
 
 async fn list(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&function, None, Form::Plain, api.identity())?;
-    let page = Page::of(&query, MOST)?;
+    let name = Name::parse(&function, None, Form::Url, api.identity())?;
+    let page = Page::of_fifty(&query)?;
     if api.functions.get(&name.function).is_none() {
         return Err(no_function());
     }

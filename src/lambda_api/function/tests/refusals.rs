@@ -2,6 +2,25 @@
 
 use super::*;
 
+const POINT: &str = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0";
+
+#[tokio::test]
+async fn a_network_stays_while_a_file_system_needs_it() {
+    let (api, _directory) = active("f").await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let vpc = json!({ "SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"] });
+    let mount = json!([{ "Arn": POINT, "LocalMountPath": "/mnt/a" }]);
+    done(&api, "PUT", &path, json!({ "VpcConfig": vpc, "FileSystemConfigs": mount })).await;
+    settle(&api).await;
+    let none = json!({ "SubnetIds": [], "SecurityGroupIds": [] });
+    assert_eq!(
+        refused(&api, "PUT", &path, json!({ "VpcConfig": none })).await,
+        (400, format!("Function VPC configuration cannot be removed with access point {POINT} referenced."))
+    );
+    let bare = done(&api, "PUT", &path, json!({ "VpcConfig": none, "FileSystemConfigs": [] })).await;
+    assert_eq!(bare["VpcConfig"]["VpcId"], "");
+}
+
 #[tokio::test]
 async fn creations() {
     let (api, _directory) = active("f").await;
@@ -88,6 +107,23 @@ async fn creations() {
             json!({ "FunctionName": "g", "Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:none:1"] }),
             400,
             "Layer version arn:aws:lambda:us-east-1:000000000000:layer:none:1 does not exist.".to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "Code": { "S3Bucket": "bucket", "S3Key": "" } }),
+            400,
+            "1 validation error detected: Value '' at 'code.s3Key' failed to satisfy constraint: Member must have length \
+             greater than or equal to 1"
+                .to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "VpcConfig": { "SubnetIds": ["subnet-1"], "SecurityGroupIds": [] } }),
+            400,
+            "SubnetIds and SecurityIds must coexist or be both empty list.".to_owned(),
+        ),
+        (
+            json!({ "FunctionName": "g", "FileSystemConfigs": [{ "Arn": POINT, "LocalMountPath": "/mnt/a" }] }),
+            400,
+            format!("Function must be configured to execute in a VPC to reference access point {POINT}."),
         ),
     ] {
         assert_eq!(refused(&api, "POST", FUNCTIONS, request("f", other)).await, (status, expected));
