@@ -19,6 +19,7 @@
 //! open one wait for its end. (AWS does not say; what was rolled back should not reach a function.)
 
 mod batch_info;
+mod buffers;
 mod client;
 mod config;
 mod destination;

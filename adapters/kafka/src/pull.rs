@@ -4,20 +4,17 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use klr_contract::{Arrival, Fragment, Partition, Place, Position, Reason, Record, Trace};
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 
+use crate::buffers::Buffers;
 use crate::{Native, TimestampType, shape};
 
 /// A pull ends here even if more is there, so that the engine starts on it.
 const RECORDS: usize = 1_000;
 const BYTES: usize = 1 << 20;
-/// Fragments lie in buffers of this size, which never grow: growing copies them. (A buffer that a longer fragment needs is
-/// as long as that.)
-const BUFFER: usize = 64 << 10;
 
 /// What stands in an event instead of a message's own key and value.
 #[cfg_attr(not(feature = "registry"), allow(dead_code))]
@@ -38,6 +35,7 @@ pub(crate) struct Attribute<'m> {
 pub(crate) struct Pull {
     /// The same for every message: the one topic.
     topic: String,
+    home: Buffers,
     buffers: Vec<(Partition, Vec<u8>)>,
     items: Vec<Item>,
     bytes: usize,
@@ -56,7 +54,13 @@ enum Item {
 
 impl Pull {
     pub(crate) fn new(topic: &str) -> Self {
-        Self { topic: topic.to_owned(), buffers: Vec::new(), items: Vec::new(), bytes: 0 }
+        Self {
+            topic: topic.to_owned(),
+            home: Buffers::default(),
+            buffers: Vec::new(),
+            items: Vec::new(),
+            bytes: 0,
+        }
     }
 
     /// Whether to go on filling it.
@@ -128,8 +132,9 @@ impl Pull {
     pub(crate) fn seal(&mut self) -> Vec<Arrival> {
         // A message without a time of its own is as old as its arrival.
         let now = Timestamp::now();
+        let home = &self.home;
         let sealed: Vec<_> =
-            self.buffers.drain(..).map(|(partition, buffer)| (partition, freeze(buffer))).collect();
+            self.buffers.drain(..).map(|(partition, buffer)| (partition, home.seal(buffer))).collect();
         self.bytes = 0;
         let arrival = |item| match item {
             Item::Other(arrival) => arrival,
@@ -155,18 +160,9 @@ impl Pull {
                 return known;
             }
         }
-        self.buffers.push((partition, Vec::with_capacity(room.max(BUFFER))));
+        self.buffers.push((partition, self.home.take(room)));
         self.buffers.len() - 1
     }
-}
-
-/// What was allocated and not used would be held as long as the records, and counted nowhere: a little is. (The allocator
-/// takes the end of an allocation back where it lies: nothing is copied.)
-fn freeze(mut buffer: Vec<u8>) -> Bytes {
-    if buffer.capacity() - buffer.len() > BUFFER / 16 {
-        buffer.shrink_to_fit();
-    }
-    buffer.into()
 }
 
 fn timestamp(message: &BorrowedMessage<'_>) -> (i64, TimestampType) {
