@@ -7,7 +7,10 @@ mod frame;
 pub(crate) mod read;
 mod tail;
 
-use std::{str::FromStr, sync::Arc};
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -123,12 +126,15 @@ struct Inner {
     writer: Writer,
     telemetry: Telemetry,
     tail: Tail,
+    /// The time of the last record that was handed on.
+    latest: Mutex<Timestamp>,
 }
 
 impl Stream {
     pub(crate) fn new(name: &str, writer: Writer) -> Self {
         let (telemetry, tail) = (Telemetry::new(), Tail::default());
-        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail }))
+        let latest = Mutex::new(Timestamp::MIN);
+        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, latest }))
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
@@ -216,7 +222,12 @@ impl Stream {
         );
     }
 
+    /// A line is as old as our reading of it, a framed record as it says: put in order by that, which log services do, a
+    /// traceback would come before what was printed ahead of it. So no record is older than the one before.
     fn record(&self, source: Source, at: Timestamp, text: Bytes) -> Record {
+        let mut latest = self.0.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = at.max(*latest);
+        let at = *latest;
         Record { stream: Arc::clone(&self.0.name), at: at.into(), source, text }
     }
 }
@@ -237,4 +248,19 @@ fn level_of(object: &RawValue) -> Option<Level> {
     }
     let levelled: Levelled<'_> = serde_json::from_str(object.get()).ok()?;
     levelled.level.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_is_older_than_the_one_before() {
+        let stream = Stream::new("s", Writer::quiet());
+        let times = [20, 10, 30].map(|second| {
+            let at = Timestamp::from_second(second).unwrap();
+            Timestamp::try_from(stream.record(Source::Function, at, Bytes::new()).at).unwrap().as_second()
+        });
+        assert_eq!(times, [20, 20, 30]);
+    }
 }

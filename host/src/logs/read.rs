@@ -24,7 +24,11 @@ pub(crate) async fn frames(pipe: impl AsyncRead + Unpin, log: Stream) {
     let mut reader = BufReader::new(pipe);
     loop {
         match frame::read(&mut reader).await {
-            Ok(Some(frame)) => log.write(Source::Function, frame.at, frame.level, frame.record).await,
+            Ok(Some(frame)) => {
+                // Lines that were written before it may lie in their pipes: whoever reads those goes first.
+                tokio::task::yield_now().await;
+                log.write(Source::Function, frame.at, frame.level, frame.record).await;
+            }
             Ok(None) => return,
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 tracing::warn!(%error, "_LAMBDA_TELEMETRY_LOG_FD: what follows is lost");
