@@ -21,8 +21,9 @@ use std::process::ExitCode;
 
 /// The goal: CPU per record of the bridge over that of the floor (Kafka).
 const CPU_GOAL: f64 = 1.5;
-/// CI fails above the goal and the scatter of a tenth on two shared cores, a fifth either way; both batch sizes count.
-const CPU_GATE: f64 = CPU_GOAL * 1.2;
+/// CI fails above the goal and some scatter: a tenth on two shared cores is a fifth off either way, the mean of both batch
+/// sizes less. Whole runs of a million records are at 1.2.
+const CPU_GATE: f64 = CPU_GOAL * 1.1;
 
 /// The goal, and CI's gate: CPU of the engine alone, in microseconds a record of 1 KB by 100. It needs less than a third of
 /// it, and there is slack enough for a neighbour who fills the memory's lanes.

@@ -61,9 +61,9 @@ impl Folders {
         Ok(Self { root: root.canonicalize()?, made: AtomicU64::new(0), live: Mutex::default() })
     }
 
-    /// Where functions have their temporary files: with everything else it is gone at the next start.
+    /// Where environments have the folders of their temporary files, which go with them, and at the latest at the next start.
     pub(super) fn temporary(&self) -> PathBuf {
-        self.root.join("tmp")
+        self.root.clone()
     }
 
     /// The folder with these zips in it, one over the other. `key` says what they are: equal means the same content.

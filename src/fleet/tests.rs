@@ -303,7 +303,9 @@ async fn what_is_provisioned_is_there_before_anybody_calls() {
         return;
     }
     let stage = Stage::new();
-    let mark = stage.directory.path().join("mark");
+    // Not in `/tmp`, where the function has one of its own.
+    let seen = tempfile::tempdir_in("/var/tmp").unwrap();
+    let mark = seen.path().join("mark");
     let told = "echo $AWS_LAMBDA_INITIALIZATION_TYPE >> $MARK\napi=";
     let code = stage.zip(&[("bootstrap", &BOOTSTRAP.replacen("api=", told, 1), 0o755)]);
     let environment = BTreeMap::from([("MARK".into(), mark.to_str().unwrap().to_owned())]);
