@@ -7,7 +7,7 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{Settings, mount::Mounts};
+use crate::{Folder, Settings, mount::Mounts};
 
 /// What the environments of a function are made by.
 #[derive(Debug)]
@@ -55,41 +55,20 @@ impl Environments {
         let parent = self.temporary.as_ref().filter(|_| mounts.as_ref().is_some_and(Mounts::may_hide_tmp));
         let temporary = parent.and_then(|parent| {
             let warned = |error| tracing::warn!(%error, folder = %parent.display(), "no /tmp of its own");
-            Folder::below(parent).map_err(warned).ok()
+            below(parent).map_err(warned).ok()
         });
         if let (Some(mounts), Some(folder)) = (&mut mounts, &temporary) {
-            mounts.show_as_tmp(&folder.0);
+            mounts.show_as_tmp(folder.path());
         }
         Environment { kind: self.kind.unwrap_or_else(on_demand), mounts, temporary }
     }
 }
 
-/// A folder that goes with this value.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn below(parent: &Path) -> io::Result<Self> {
-        let path = parent.join(Uuid::new_v4().simple().to_string());
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let path = std::mem::take(&mut self.0);
-        // There may be gigabytes in it, and environments end on a runtime's thread.
-        let remove = move || {
-            if let Err(error) = fs::remove_dir_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "a function's temporary files stay behind");
-            }
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
-    }
+/// A new one below `parent`, which is made too.
+fn below(parent: &Path) -> io::Result<Folder> {
+    let path = parent.join(Uuid::new_v4().simple().to_string());
+    fs::create_dir_all(&path)?;
+    Ok(Folder::at(path))
 }
 
 #[cfg(test)]

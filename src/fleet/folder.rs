@@ -6,39 +6,16 @@
 use std::{
     collections::HashMap,
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use klr_host::Folder;
+
 use super::archive::{self, Unpacking};
-
-/// An unpacked archive, or several merged. Dropped, it is removed.
-#[derive(Debug)]
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let path = std::mem::take(&mut self.0);
-        let remove = move || {
-            if let Err(error) = fs::remove_dir_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "unpacked code stays behind until the next start");
-            }
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
-    }
-}
 
 /// Makes folders, each once while it is in use.
 #[derive(Debug)]
@@ -74,11 +51,11 @@ impl Folders {
             return Ok(folder);
         }
         // Never a name used before: an older one may still be on its way out.
-        let folder = Folder(self.root.join(self.made.fetch_add(1, Relaxed).to_string()));
+        let folder = Folder::at(self.root.join(self.made.fetch_add(1, Relaxed).to_string()));
         let unpacked = tokio::task::spawn_blocking(move || {
-            fs::create_dir(&folder.0)
-                .map_err(|source| archive::Error::Io { path: folder.0.clone(), source })?;
-            let mut unpacking = Unpacking::into(&folder.0);
+            fs::create_dir(folder.path())
+                .map_err(|source| archive::Error::Io { path: folder.path().to_owned(), source })?;
+            let mut unpacking = Unpacking::into(folder.path());
             zips.iter().try_for_each(|zip| unpacking.add(zip))?;
             Ok(folder)
         });

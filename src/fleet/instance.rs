@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
-use klr_host::Embedded;
+use klr_host::{Embedded, Folder};
 use tokio::{
     sync::{OnceCell, mpsc},
     time::Instant,
@@ -18,7 +18,6 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use super::{
     Common,
     answer::{Limit, Refusal},
-    folder::Folder,
     spec::{Archive, Code, Spec},
 };
 
