@@ -1,9 +1,11 @@
 //! What verbs ask of a running bridge.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, process::ExitCode};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+use super::say;
 
 /// Where it listens.
 #[derive(Debug, clap::Args)]
@@ -11,6 +13,36 @@ pub(super) struct Bridge {
     /// The admin address of a running bridge
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9090")]
     pub admin: SocketAddr,
+}
+
+/// What a listing is of, and how it is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Listing {
+    #[command(flatten)]
+    pub bridge: Bridge,
+    /// One JSON document a line, for programs
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    format: String,
+}
+
+impl Listing {
+    /// Prints what the bridge told.
+    pub fn print<T>(
+        &self,
+        told: Result<Vec<T>, NotThere>,
+        document: impl Fn(&T) -> Value,
+        lines: impl Fn(&[T]) -> Vec<String>,
+    ) -> ExitCode {
+        match told {
+            Ok(all) if self.format == "json" => all.iter().map(document).for_each(say),
+            Ok(all) => lines(&all).into_iter().for_each(say),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(3);
+            }
+        }
+        ExitCode::SUCCESS
+    }
 }
 
 /// One mapping, as `/mappings` tells of it.

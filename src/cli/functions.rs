@@ -5,35 +5,12 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{
-    admin::{Bridge, Function},
-    say,
+    admin::{Function, Listing},
     table::table,
 };
 
-/// What to list.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    bridge: Bridge,
-    /// One JSON document a line, for programs
-    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-    format: String,
-}
-
-pub(super) async fn run(args: Args) -> ExitCode {
-    let functions = match args.bridge.functions().await {
-        Ok(functions) => functions,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(3);
-        }
-    };
-    if args.format == "json" {
-        functions.iter().map(|function| json!(function)).for_each(say);
-    } else {
-        lines(&functions).into_iter().for_each(say);
-    }
-    ExitCode::SUCCESS
+pub(super) async fn run(listing: Listing) -> ExitCode {
+    listing.print(listing.bridge.functions().await, |function| json!(function), lines)
 }
 
 fn lines(functions: &[Function]) -> Vec<String> {

@@ -5,35 +5,12 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{
-    admin::{Bridge, Told},
-    say,
+    admin::{Listing, Told},
     table::table,
 };
 
-/// What to list.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    bridge: Bridge,
-    /// One JSON document a line, for programs
-    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-    format: String,
-}
-
-pub(super) async fn run(args: Args) -> ExitCode {
-    let mappings = match args.bridge.mappings().await {
-        Ok(mappings) => mappings,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(3);
-        }
-    };
-    if args.format == "json" {
-        mappings.iter().map(document).for_each(say);
-    } else {
-        lines(&mappings).into_iter().for_each(say);
-    }
-    ExitCode::SUCCESS
+pub(super) async fn run(listing: Listing) -> ExitCode {
+    listing.print(listing.bridge.mappings().await, document, lines)
 }
 
 fn document(mapping: &Told) -> Value {

@@ -62,9 +62,9 @@ enum Verb {
     /// Resources as files, or as Lambda's API takes them
     Export(export::Args),
     /// The functions a running bridge runs
-    Functions(functions::Args),
+    Functions(admin::Listing),
     /// What a running bridge maps
-    Mappings(mappings::Args),
+    Mappings(admin::Listing),
     /// Event patterns: filter criteria, rules, filter policies
     Pattern(pattern::Args),
     /// The asynchronous queue of a running bridge
