@@ -110,16 +110,16 @@ async fn a_server_that_is_down_is_worth_another_try() {
     assert_eq!(error.code(), "aws-unreachable");
 }
 
-/// No timeout, the client's or the server's, cuts the longest poll short; a longer one is not asked for.
+/// Whoever changes a mapping waits for the poll that is under way: away from AWS, where a poll costs nothing, not for long.
 #[tokio::test]
-async fn the_longest_poll_is_waited_out() {
+async fn a_long_poll_is_a_short_one_away_from_aws() {
     let Some(server) = ElasticMq::shared() else { return };
     let remote = Server::at(&server.endpoint).await.create(MINUTE, false).await;
     let queue = remote.open().await;
     let start = std::time::Instant::now();
     assert!(queue.receive(1, MINUTE, None).await.unwrap().is_empty());
     let waited = start.elapsed();
-    assert!((14 * SECOND..19 * SECOND).contains(&waited), "{waited:?}");
+    assert!((SECOND..5 * SECOND).contains(&waited), "{waited:?}");
 }
 
 /// ElasticMQ knows attempt ids as AWS does; moto does not.
