@@ -23,7 +23,8 @@ impl Embedded {
     }
 
     /// Answers a request of the Invoke API's: Invoke or InvokeWithResponseStream, by its path. What it is known by may be
-    /// given as a [`RequestId`](crate::RequestId). Dropped, it does not start any more; once started it is finished.
+    /// given as a [`RequestId`](crate::RequestId). A request with a [`Visit`](crate::Visit) is one to the function's URL.
+    /// Dropped, it does not start any more; once started it is finished.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Body> {
         front::call(&self.function, request).await
     }

@@ -85,6 +85,19 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// As a function's URL answers it: what went wrong is the owner's to know.
+    pub(super) fn told(&self) -> Response<Body> {
+        if let Self::Throttled(limit) = self {
+            return throttled(*limit);
+        }
+        let mut answer = Response::new(Body::from("Internal Server Error"));
+        *answer.status_mut() = StatusCode::BAD_GATEWAY;
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        answer
+    }
+}
+
 /// 429.
 pub(super) fn throttled(limit: Limit) -> Response<Body> {
     let body = json!({ "Reason": limit.reason(), "Type": "User", "message": "Rate Exceeded." });

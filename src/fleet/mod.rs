@@ -33,7 +33,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
-use klr_host::{OtherVersion, RequestId};
+use klr_host::{OtherVersion, RequestId, Visit};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -153,11 +153,12 @@ impl Fleet {
     }
 
     /// Answers a request of the Invoke API's, Invoke or InvokeWithResponseStream by its path, which has the function's bare
-    /// name. What the invocation is to be known by may be given as an extension ([`RequestId`]). An invocation runs to its end
-    /// whether its caller waits for it or not.
+    /// name. What the invocation is to be known by may be given as an extension ([`RequestId`]); a [`Visit`] makes it a request
+    /// to the function's URL. An invocation runs to its end whether its caller waits for it or not.
     pub async fn invoke(&self, spec: &Arc<Spec>, mut request: Request<Bytes>) -> Response<Body> {
         let id =
             request.extensions_mut().get_or_insert_with(|| RequestId(Uuid::new_v4().to_string())).0.clone();
+        let visit = request.extensions().get::<Visit>().is_some();
         let called = match self.seat(spec) {
             Ok(seat) => match tokio::spawn(seat.call(request)).await {
                 Ok(called) => called,
@@ -170,10 +171,11 @@ impl Fleet {
             if !matches!(refusal, Refusal::Throttled(_)) {
                 tracing::warn!(function = spec.function, version = spec.version, %refusal, "not invoked");
             }
-            refusal.answer(spec, &id)
+            if visit { refusal.told() } else { refusal.answer(spec, &id) }
         });
+        // A visit has an id of its own.
         if let Ok(id) = id.parse() {
-            answer.headers_mut().insert("x-amzn-requestid", id);
+            answer.headers_mut().entry("x-amzn-requestid").or_insert(id);
         }
         answer
     }

@@ -60,6 +60,8 @@ pub struct Settings {
     pub settle: Duration,
     /// How much may run at once.
     pub limits: concurrency::Limits,
+    /// Where functions' URLs are reached.
+    pub urls: url::Base,
 }
 
 /// What handlers share.
@@ -236,6 +238,7 @@ pub(crate) mod tests {
             directory: directory.path().to_owned(),
             settle: Duration::from_millis(200),
             limits: concurrency::Limits::default(),
+            urls: url::Base::default(),
         };
         (Api::open(settings, None).await.unwrap(), directory)
     }

@@ -1,15 +1,101 @@
 """Function URLs, and the smaller settings of a function."""
 
+import json
 import re
+import urllib.error
+import urllib.parse
+import urllib.request
 
-from conftest import ACCOUNT, REGION, refused, unique
+import botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from conftest import ACCOUNT, REGION, endpoint, make_zip, refused, unique
+
+# What it was asked goes back as it came.
+TELL = """import json
+def handler(event, context):
+    if event["rawPath"] == "/fail":
+        raise ValueError("secret")
+    event["known"] = context.aws_request_id
+    cookies, headers = ["a=1", "b=2"], {"x-n": "7", "Access-Control-Allow-Origin": "https://functions.own"}
+    return {"statusCode": 201, "headers": headers, "cookies": cookies, "body": json.dumps(event)}
+"""
+
+
+def visit(url, path="", method="GET", data=None, headers=None):
+    """Visits a URL; where its name is not found, as in many a C library, the API's own address is where it leads."""
+    host = urllib.parse.urlsplit(url).netloc
+    request = urllib.request.Request(f"{endpoint()}/{path}", data, {**(headers or {}), "Host": host}, method=method)
+    try:
+        return urllib.request.urlopen(request)
+    except urllib.error.HTTPError as answer:
+        return answer
+
+
+def test_url_is_served(lam, function):
+    name = function(TELL)["FunctionName"]
+    cors = {"AllowOrigins": ["https://shop.example"], "AllowMethods": ["GET"], "MaxAge": 60}
+    url = lam.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)["FunctionUrl"]
+    answer = visit(url, "a%2Fb?x=1&x=2", "POST", b'{"n": 1}', {"Content-Type": "application/json", "Cookie": "c=3"})
+    event = json.load(answer)
+    assert answer.status == 201 and answer.headers["x-n"] == "7"
+    assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
+    assert event["rawPath"] == "/a%2Fb" and event["rawQueryString"] == "x=1&x=2" and event["body"] == '{"n": 1}'
+    assert event["cookies"] == ["c=3"] and event["queryStringParameters"] == {"x": "1,2"}
+    context, id = event["requestContext"], url.removeprefix("http://").split(".")[0]
+    assert context["apiId"] == id and context["domainName"] == f"{id}.lambda-url.{REGION}.localhost"
+    assert context["accountId"] == "anonymous" and context["http"]["sourceIp"] == "127.0.0.1"
+    assert context["requestId"] == event["known"] == answer.headers["x-amzn-requestid"]
+    # The function has no say where the URL has.
+    assert answer.headers["access-control-allow-origin"] == "https://functions.own"
+    shop = {"Origin": "https://shop.example", "Access-Control-Request-Method": "GET"}
+    assert visit(url, headers={"Origin": "https://other.example"}).headers["access-control-allow-origin"] is None
+    assert visit(url, headers=shop).headers["access-control-allow-origin"] == "https://shop.example"
+    preflight = visit(url, method="OPTIONS", headers=shop)
+    assert preflight.status == 200 and preflight.headers["access-control-max-age"] == "60"
+    # By the API's own address.
+    other = json.load(urllib.request.urlopen(f"{endpoint()}/lambda-url/{id}/c?y=1"))
+    assert other["rawPath"] == "/c" and other["headers"]["host"] == event["headers"]["host"]
+    failed = visit(url, "fail")
+    assert failed.status == 502 and failed.read() == b"Internal Server Error"
+    lam.delete_function_url_config(FunctionName=name)
+    gone = visit(url)
+    assert gone.status == 403 and json.load(gone) == {"Message": None}
+
+
+def test_url_of_an_alias_moves_with_it(lam, function):
+    name = function("def handler(e, c): return 'one'", Publish=True)["FunctionName"]
+    lam.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    url = lam.create_function_url_config(FunctionName=name, Qualifier="live", AuthType="NONE")["FunctionUrl"]
+    assert visit(url).read() == b"one"
+    lam.update_function_code(FunctionName=name, ZipFile=make_zip(app__py="def handler(e, c): return 'two'"))
+    lam.get_waiter("function_updated_v2").wait(FunctionName=name)
+    version = lam.publish_version(FunctionName=name)["Version"]
+    assert visit(url).read() == b"one"
+    lam.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
+    assert visit(url).read() == b"two"
+
+
+def test_url_for_those_who_sign(lam, function):
+    name = function(TELL)["FunctionName"]
+    url = lam.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"]
+    refusal = visit(url)
+    assert refusal.status == 403 and json.load(refusal)["Message"].startswith("Forbidden. For troubleshooting")
+    request = AWSRequest("POST", f"{url}a%20b?x=1", {"Content-Type": "text/plain"}, b"hello")
+    SigV4Auth(botocore.session.get_session().get_credentials(), "lambda", REGION).add_auth(request)
+    answer = visit(url, "a%20b?x=1", "POST", b"hello", dict(request.headers))
+    assert answer.status == 201, answer.read()
+    context = json.load(answer)["requestContext"]
+    assert context["accountId"] == ACCOUNT and context["authorizer"]["iam"]["accessKey"] == "test"
+    assert visit(url, "other", "POST", b"hello", dict(request.headers)).status == 403
 
 
 def test_url(lam, function):
     name = function()["FunctionName"]
     cors = {"AllowOrigins": ["*"], "AllowMethods": ["GET"], "MaxAge": 60}
     made = lam.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)
-    assert re.fullmatch(rf"https://[0-9a-z]{{32}}\.lambda-url\.{REGION}\.on\.aws/", made["FunctionUrl"])
+    port = endpoint().rpartition(":")[2]
+    assert re.fullmatch(rf"http://[0-9a-z]{{32}}\.lambda-url\.{REGION}\.localhost:{port}/", made["FunctionUrl"])
     assert made["FunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
     refused("ResourceConflictException", lam.create_function_url_config, FunctionName=name, AuthType="NONE")
     updated = lam.update_function_url_config(FunctionName=name, AuthType="AWS_IAM", InvokeMode="RESPONSE_STREAM")

@@ -15,7 +15,10 @@ use hyper::body::Incoming;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub use self::invoke::RequestId;
+pub use self::{
+    function_url::{Caller, Visit},
+    invoke::RequestId,
+};
 use crate::{cloudevent, function::Function, serve::Answer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -32,15 +35,19 @@ pub(crate) async fn handle(
         return Box::pin(invoke::answer(function, call, &head, body)).await;
     }
     if function.settings.http_events && !cloudevent::is_event(&head.headers) {
-        return Box::pin(function_url::answer(function, peer, &head, body)).await;
+        let visit = Visit { peer, ..Visit::default() };
+        return Box::pin(function_url::answer(function, &visit, &head, body)).await;
     }
     event::answer(function, &head, body).await
 }
 
-/// Answers a call of the Invoke API's from within this program; any other request is not found.
+/// Answers a [`Visit`], or a call of the Invoke API's, from within this program; any other request is not found.
 pub(crate) async fn call(function: &Arc<Function>, request: Request<Bytes>) -> Answer {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = Full::new(body);
+    if let Some(visit) = head.extensions.remove::<Visit>() {
+        return Box::pin(function_url::answer(function, &visit, &head, body)).await;
+    }
     match invoke::Call::of(head.uri.path()) {
         Some(call) => Box::pin(invoke::answer(function, call, &head, body)).await,
         None => crate::serve::empty(http::StatusCode::NOT_FOUND),

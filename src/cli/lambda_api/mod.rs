@@ -30,7 +30,7 @@ use crate::{
         self, Api, Identity,
         auth::{self, Auth, Keys},
         code::object::Objects,
-        mapping, throttle,
+        mapping, throttle, url,
     },
     mapping::Ending,
     metrics::Metrics,
@@ -66,6 +66,9 @@ pub(super) struct Args {
     /// Calls a second that are answered, invocations not counted; AWS has 15 [default: no limit]
     #[arg(long, value_name = "N", requires = "lambda_api", value_parser = clap::value_parser!(u32).range(1..))]
     lambda_rate: Option<u32>,
+    /// Where function URLs are reached: http://ID.lambda-url.REGION.DOMAIN [default: http://localhost:PORT]
+    #[arg(long, value_name = "http://DOMAIN", requires = "lambda_api")]
+    lambda_urls: Option<url::Base>,
     /// Run functions of any python3.N or nodejsN.x on the one that is installed
     #[arg(long, requires = "lambda_api")]
     runtime_fallback: bool,
@@ -123,12 +126,14 @@ impl Args {
         let auth = self.auth(address, credentials.clone()).await?;
         let listener = TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
         let (directory, region) = (state.directory()?, self.lambda_region.clone());
+        let port = listener.local_addr()?.port();
         let identity = Identity { account: self.lambda_account.clone(), region: region.clone() };
         let settings = lambda_api::Settings {
             identity,
             directory: directory.clone(),
             settle: SETTLE,
             limits: Default::default(),
+            urls: self.lambda_urls.clone().unwrap_or_else(|| url::Base::local(port)),
         };
         let api = Api::open(settings, self.objects().await).await?;
         let logs = Logs::open(&directory, self.delivery().await)
@@ -235,7 +240,9 @@ impl Plane {
             Some(rate) => throttle::limited(router, rate),
             None => router,
         };
-        let router = auth::guarded(router, auth, address);
+        let router = auth::guarded(router, auth.clone(), address);
+        let router =
+            url::beside(router, Arc::clone(&api), auth).into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tracing::info!(%address, "Lambda's API");
         let serving = async move {

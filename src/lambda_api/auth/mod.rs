@@ -12,6 +12,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use http::request::Parts;
 use jiff::Timestamp;
 pub use sigv4::{Claim, Refused};
 
@@ -48,6 +49,33 @@ pub enum Auth {
     Off,
 }
 
+impl Auth {
+    /// The access key that signed a request, whose whole body is at hand; none where signatures are not looked at.
+    pub(super) async fn signer(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<String>, Refused> {
+        let Self::Signed { keys, region } = self else { return Ok(None) };
+        let (claim, key) = claimed(keys.as_ref(), parts).await?;
+        claim.verify(parts, body, &key.secret, region, now)?;
+        Ok(Some(claim.key))
+    }
+}
+
+/// What a request claims, and the key it claims to be signed with.
+async fn claimed(keys: &dyn Keys, parts: &Parts) -> Result<(Claim, Key), Refused> {
+    let claim = Claim::of(parts)?;
+    let key = keys.key(&claim.key).await.ok_or(Refused::UnknownKey)?;
+    if let Some(token) = &key.token
+        && !claim.token.as_ref().is_some_and(|got| sigv4::same(got.as_bytes(), token.as_bytes()))
+    {
+        return Err(Refused::UnknownKey);
+    }
+    Ok((claim, key))
+}
+
 /// The router behind the check. `address` is where it is served.
 pub fn guarded(router: Router, auth: Auth, address: SocketAddr) -> Router {
     let check = move |request: Request, next: Next| {
@@ -72,13 +100,7 @@ async fn checked(auth: &Auth, request: Request) -> Result<Request, Response> {
     }
     let (parts, body) = request.into_parts();
     let refuse = |refused: Refused| Error::new(refused.code(), refused.to_string()).into_response();
-    let claim = Claim::of(&parts).map_err(refuse)?;
-    let key = keys.key(&claim.key).await.ok_or(Refused::UnknownKey).map_err(refuse)?;
-    if let Some(token) = &key.token
-        && !claim.token.as_ref().is_some_and(|got| sigv4::same(got.as_bytes(), token.as_bytes()))
-    {
-        return Err(refuse(Refused::UnknownKey));
-    }
+    let (claim, key) = claimed(keys.as_ref(), &parts).await.map_err(refuse)?;
     let body = read(parts.uri.path(), body).await.map_err(IntoResponse::into_response)?;
     claim.verify(&parts, &body, &key.secret, region, Timestamp::now()).map_err(refuse)?;
     Ok(Request::from_parts(parts, Body::from(body)))

@@ -125,6 +125,13 @@ impl<T> Shelf<T> {
         self.under("")
     }
 
+    /// The first that is as asked for, with its key.
+    pub fn find(&self, is: impl Fn(&T) -> bool) -> Option<(String, Arc<T>)> {
+        self.read(|items| {
+            items.iter().find(|(_, item)| is(item)).map(|(key, item)| (key.clone(), Arc::clone(item)))
+        })
+    }
+
     /// Those whose keys begin so, in order.
     pub fn under(&self, prefix: &str) -> Vec<(String, Arc<T>)> {
         self.read(|items| {

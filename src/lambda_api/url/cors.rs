@@ -1,5 +1,6 @@
 //! What browsers may do with a function's URL.
 
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use crate::lambda_api::{
@@ -64,5 +65,98 @@ impl Cors {
             expose_headers,
             max_age: max_age.and_then(|seconds| u32::try_from(seconds).ok()),
         })
+    }
+
+    /// What a browser is told that asks whether it may send: what it may not, it hears nothing of.
+    pub(super) fn allow(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
+        if !self.share(origin, headers) {
+            return;
+        }
+        list(headers, header::ACCESS_CONTROL_ALLOW_METHODS, self.allow_methods.as_deref());
+        list(headers, header::ACCESS_CONTROL_ALLOW_HEADERS, self.allow_headers.as_deref());
+        if let Some(seconds) = self.max_age {
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, seconds.into());
+        }
+    }
+
+    /// What is told with a function's answer. AWS: in the place of what the function says of it.
+    pub(super) fn tell(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
+        for name in [
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            header::ACCESS_CONTROL_MAX_AGE,
+        ] {
+            headers.remove(name);
+        }
+        if self.share(origin, headers) {
+            list(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, self.expose_headers.as_deref());
+        }
+    }
+
+    /// Whether pages of this origin may read an answer; and that they may, if so.
+    fn share(&self, origin: &HeaderValue, headers: &mut HeaderMap) -> bool {
+        let origins = self.allow_origins.as_deref().unwrap_or_default();
+        let anybody = origins.iter().any(|allowed| allowed == "*");
+        if !anybody && !origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
+            return false;
+        }
+        let credentials = self.allow_credentials == Some(true);
+        // With credentials `*` means nothing to a browser.
+        let told = if anybody && !credentials { HeaderValue::from_static("*") } else { origin.clone() };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, told);
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        if credentials {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+        true
+    }
+}
+
+fn list(headers: &mut HeaderMap, name: HeaderName, items: Option<&[String]>) {
+    let Some(items) = items.filter(|items| !items.is_empty()) else { return };
+    if let Ok(value) = items.join(",").parse() {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(
+        cors: &Cors,
+        origin: &'static str,
+        by: impl Fn(&Cors, &HeaderValue, &mut HeaderMap),
+    ) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers
+            .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://functions.own"));
+        by(cors, &HeaderValue::from_static(origin), &mut headers);
+        headers
+    }
+
+    #[test]
+    fn only_listed_origins_share_an_answer() {
+        let cors = Cors {
+            allow_origins: Some(vec!["https://shop.example".to_owned()]),
+            allow_credentials: Some(true),
+            expose_headers: Some(vec!["a".to_owned(), "b".to_owned()]),
+            ..Cors::default()
+        };
+        let shop = told(&cors, "https://shop.example", Cors::tell);
+        assert_eq!(shop[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://shop.example");
+        assert_eq!(shop[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
+        assert_eq!(shop[header::ACCESS_CONTROL_EXPOSE_HEADERS], "a,b");
+        assert!(
+            told(&cors, "https://other.example", Cors::tell).is_empty(),
+            "the function's own word is not asked for"
+        );
+        let all = Cors { allow_origins: Some(vec!["*".to_owned()]), max_age: Some(60), ..Cors::default() };
+        let allowed = told(&all, "https://other.example", Cors::allow);
+        assert_eq!(allowed[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(allowed[header::ACCESS_CONTROL_MAX_AGE], "60");
     }
 }

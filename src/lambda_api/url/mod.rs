@@ -1,6 +1,8 @@
-//! Function URLs, as resources: what they are called and who may call them.
+//! Function URLs: what they are called, who may call them, and what happens then.
 
+mod base;
 mod cors;
+mod visit;
 
 use std::sync::Arc;
 
@@ -14,7 +16,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use self::cors::Cors;
+pub use self::{
+    base::{Base, NoBase},
+    cors::Cors,
+    visit::beside,
+};
 use super::{
     Api, Error,
     answer::{Answer, empty, json as answer, ok},
@@ -81,7 +87,7 @@ fn date(at: Timestamp) -> String {
 
 fn shown(api: &Api, key: &str, url: &Url) -> Value {
     let mut answer = json!({
-        "FunctionUrl": format!("https://{}.lambda-url.{}.on.aws/", url.id, api.identity().region),
+        "FunctionUrl": api.settings.urls.url(&url.id, &api.identity().region),
         "FunctionArn": arn(api, key),
         "AuthType": url.auth,
         "CreationTime": date(url.created),

@@ -13,6 +13,8 @@ use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use super::Visit;
+
 /// What every Function URL calls its only route, and its only stage.
 const DEFAULT: &str = "$default";
 /// Between us and the caller alone.
@@ -48,9 +50,10 @@ struct Event<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Context<'a> {
-    /// Nobody signed the request.
-    account_id: &'static str,
+    account_id: &'a str,
     api_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorizer: Option<Authorizer<'a>>,
     domain_name: &'a str,
     domain_prefix: &'a str,
     http: Http<'a>,
@@ -71,14 +74,27 @@ struct Http<'a> {
     user_agent: String,
 }
 
+#[derive(Serialize)]
+struct Authorizer<'a> {
+    iam: Iam<'a>,
+}
+
+/// Whose key it was. Users are not known here: it is the account's own.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Iam<'a> {
+    access_key: &'a str,
+    account_id: &'a str,
+    caller_id: &'a str,
+    cognito_identity: (),
+    principal_org_id: (),
+    user_arn: String,
+    user_id: &'a str,
+}
+
 /// The event of a request whose body is `body`.
-pub(super) fn of(
-    head: &Parts,
-    body: &Bytes,
-    peer: Option<SocketAddr>,
-    id: &str,
-    trace: &HeaderValue,
-) -> Bytes {
+pub(super) fn of(head: &Parts, body: &Bytes, visit: &Visit, id: &str, trace: &HeaderValue) -> Bytes {
+    let peer = visit.peer;
     let headers = &head.headers;
     // HTTP/2 has the host beside the path, not among the headers.
     let host = first(headers, &HOST).or_else(|| head.uri.authority().map(|authority| authority.as_str()));
@@ -97,8 +113,19 @@ pub(super) fn of(
         headers: forwarded(headers, host, body, peer, trace),
         query_string_parameters: parameters(query),
         request_context: Context {
-            account_id: "anonymous",
+            account_id: visit.caller.as_ref().map_or("anonymous", |caller| &caller.account),
             api_id: prefix,
+            authorizer: visit.caller.as_ref().map(|caller| Authorizer {
+                iam: Iam {
+                    access_key: &caller.access_key,
+                    account_id: &caller.account,
+                    caller_id: &caller.account,
+                    cognito_identity: (),
+                    principal_org_id: (),
+                    user_arn: format!("arn:aws:iam::{}:root", caller.account),
+                    user_id: &caller.account,
+                },
+            }),
             domain_name: domain,
             domain_prefix: prefix,
             http: Http {
@@ -225,8 +252,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let peer = Some("203.0.113.7:5000".parse().unwrap());
-        let event = of(&head, &Bytes::from_static(body), peer, "id-1", &HeaderValue::from_static("Root=1"));
+        let visit = Visit { peer: Some("203.0.113.7:5000".parse().unwrap()), ..Visit::default() };
+        let event = of(&head, &Bytes::from_static(body), &visit, "id-1", &HeaderValue::from_static("Root=1"));
         serde_json::from_slice(&event).unwrap()
     }
 
@@ -293,6 +320,24 @@ mod tests {
         }
         assert_eq!(of("text/plain", b"\xff"), true, "text that is none");
         assert_eq!(event("/", &[], b"a")["body"], "YQ==");
+    }
+
+    #[test]
+    fn who_signed_is_told() {
+        let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
+        let caller =
+            super::super::Caller { account: "000000000000".to_owned(), access_key: "AKIA".to_owned() };
+        let visit = Visit { caller: Some(caller), ..Visit::default() };
+        let event = of(&head, &Bytes::new(), &visit, "id-1", &HeaderValue::from_static("Root=1"));
+        let context = &serde_json::from_slice::<Value>(&event).unwrap()["requestContext"];
+        let iam = json!({
+            "accessKey": "AKIA", "accountId": "000000000000", "callerId": "000000000000", "cognitoIdentity": null,
+            "principalOrgId": null, "userArn": "arn:aws:iam::000000000000:root", "userId": "000000000000",
+        });
+        assert_eq!(
+            (&context["accountId"], &context["authorizer"]),
+            (&json!("000000000000"), &json!({ "iam": iam }))
+        );
     }
 
     #[test]

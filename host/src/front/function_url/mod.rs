@@ -6,8 +6,9 @@ mod stream;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header::CONTENT_TYPE, request::Parts};
-use hyper::body::Incoming;
+use hyper::body::Body;
 
 use super::{REQUEST_ID, header, new_id, retry_later};
 use crate::{
@@ -17,15 +18,35 @@ use crate::{
     trace,
 };
 
+/// Who visits a function at its URL, and how it is answered. A request that has one as an extension is a visit.
+#[derive(Debug, Clone, Default)]
+pub struct Visit {
+    /// Where the visitor is.
+    pub peer: Option<SocketAddr>,
+    /// Who signed the request, where that is asked for.
+    pub caller: Option<Caller>,
+    /// Wait for the whole reply (AWS: invoke mode `BUFFERED`); else a reply that the function streams is streamed.
+    pub buffered: bool,
+}
+
+/// Who signed a request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The account of the key.
+    pub account: String,
+    /// The access key's id.
+    pub access_key: String,
+}
+
 /// Takes a request to the function.
 pub(super) async fn answer(
     function: &Arc<Function>,
-    peer: Option<SocketAddr>,
+    visit: &Visit,
     head: &Parts,
-    body: Incoming,
+    body: impl Body<Data = Bytes> + Unpin,
 ) -> Answer {
     let (id, trace) = (new_id(), trace::of(&head.headers, None));
-    let mut answer = call(function, peer, head, body, &id, &trace).await;
+    let mut answer = call(function, visit, head, body, &id, &trace).await;
     answer.headers_mut().insert(REQUEST_ID, header(&id));
     trace::tell(answer.headers_mut(), trace);
     answer
@@ -33,9 +54,9 @@ pub(super) async fn answer(
 
 async fn call(
     function: &Arc<Function>,
-    peer: Option<SocketAddr>,
+    visit: &Visit,
     head: &Parts,
-    body: Incoming,
+    body: impl Body<Data = Bytes> + Unpin,
     id: &Arc<str>,
     trace: &HeaderValue,
 ) -> Answer {
@@ -51,7 +72,7 @@ async fn call(
             return message(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
         }
     };
-    let payload = event::of(head, &body, peer, id, trace);
+    let payload = event::of(head, &body, visit, id, trace);
     // What the event adds, and base64, counts too.
     if payload.len() > LARGEST_EVENT {
         return too_large();
@@ -66,6 +87,9 @@ async fn call(
         tail: false,
         stream: None,
     };
+    if visit.buffered {
+        return stream::whole(id, function.invoke(place, invocation).await);
+    }
     stream::answer(function, place, invocation).await
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn answer(function: &Arc<Function>, place: Place, mut invocatio
 }
 
 /// A reply that was not streamed.
-fn whole(id: &str, done: Result<Done, Saturated>) -> Answer {
+pub(super) fn whole(id: &str, done: Result<Done, Saturated>) -> Answer {
     match done {
         Err(Saturated) => throttled(),
         Ok(Done { outcome: Outcome::Replied(reply), .. }) => {

@@ -38,6 +38,7 @@ async fn on_a_small_disk() {
         directory: directory.clone().into(),
         settle: Duration::ZERO,
         limits: concurrency::Limits::default(),
+        urls: Default::default(),
     };
     let api = Api::open(settings.clone(), None).await.unwrap();
     create(&api, "before", json!({})).await;

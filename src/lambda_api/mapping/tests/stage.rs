@@ -167,6 +167,7 @@ fn settings(directory: &tempfile::TempDir) -> Settings {
         directory: directory.path().to_owned(),
         settle: Duration::ZERO,
         limits: Limits::default(),
+        urls: Default::default(),
     }
 }
 
