@@ -33,8 +33,8 @@ const LOG_LAG: Duration = Duration::from_millis(20);
 pub(crate) struct Facts {
     /// To extensions.
     pub(crate) function: extension::api::Function,
-    runtime: String,
-    runtime_arn: String,
+    runtime_version: String,
+    runtime_version_arn: String,
     memory_mb: u32,
     timeout: Duration,
     several: bool,
@@ -47,9 +47,10 @@ impl Facts {
         // Made up as the function's own is: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
         let parts: Vec<&str> = variables.arn().split(':').collect();
         let (region, account) = (parts.get(3).copied(), parts.get(4).copied());
+        let own = || format!("arn:aws:lambda:{}::runtime:{runtime}", region.unwrap_or_default());
         Self {
-            runtime_arn: format!("arn:aws:lambda:{}::runtime:{runtime}", region.unwrap_or_default()),
-            runtime,
+            runtime_version_arn: settings.runtime_version_arn.clone().unwrap_or_else(own),
+            runtime_version: version(&runtime),
             function: extension::api::Function {
                 function_name: settings.name.clone(),
                 function_version: settings.version.clone(),
@@ -60,6 +61,17 @@ impl Facts {
             timeout: settings.timeout,
             several: settings.max_concurrency.is_some(),
         }
+    }
+}
+
+/// As AWS calls the builds of a runtime: `python:3.12.v36`. Here there is one of each.
+fn version(runtime: &str) -> String {
+    let runtime = runtime.strip_suffix(".x").unwrap_or(runtime);
+    let digit = runtime.find(|c: char| c.is_ascii_digit()).unwrap_or(runtime.len());
+    match runtime.split_once('.').filter(|(name, _)| name.len() < digit) {
+        Some((name, system)) => format!("{name}:{system}.v1"),
+        None if digit < runtime.len() => format!("{}:{}.v1", &runtime[..digit], &runtime[digit..]),
+        None => format!("{runtime}.v1"),
     }
 }
 
@@ -129,8 +141,8 @@ impl Observer {
         self.log.platform(&Event::InitStart(InitStart {
             initialization_type: self.kind,
             phase,
-            runtime_version: &facts.runtime,
-            runtime_version_arn: &facts.runtime_arn,
+            runtime_version: &facts.runtime_version,
+            runtime_version_arn: &facts.runtime_version_arn,
             instance: Some(instance),
         }));
     }
@@ -324,4 +336,24 @@ fn millis(span: Duration) -> f64 {
 /// Rounded up, as Lambda bills.
 fn whole_millis(span: Duration) -> u64 {
     u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_are_called_as_aws_calls_them() {
+        for (runtime, build) in [
+            ("python3.12", "python:3.12.v1"),
+            ("nodejs20.x", "nodejs:20.v1"),
+            ("java8.al2", "java:8.al2.v1"),
+            ("java17", "java:17.v1"),
+            ("provided.al2023", "provided:al2023.v1"),
+            ("provided", "provided.v1"),
+            ("go1.x", "go:1.v1"),
+        ] {
+            assert_eq!(version(runtime), build);
+        }
+    }
 }

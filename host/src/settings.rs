@@ -22,6 +22,8 @@ pub struct Settings {
     pub command: Vec<String>,
     /// `python3.X` or `provided*`; of no effect beside a `command`, except on what the function is told.
     pub runtime: Option<String>,
+    /// The ARN of the runtime's build, where one was told.
+    pub runtime_version_arn: Option<String>,
     /// What becomes of a function whose runtime is here in another version than it asks for.
     pub other_version: OtherVersion,
     /// The handler. A managed runtime needs it; beside a `command` it defaults to the last argument.
@@ -99,6 +101,7 @@ impl Default for Settings {
             region: None,
             command: Vec::new(),
             runtime: None,
+            runtime_version_arn: None,
             other_version: OtherVersion::Told,
             handler: None,
             directory: None,

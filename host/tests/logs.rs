@@ -59,10 +59,9 @@ async fn an_invocation_reads_as_on_lambda() {
     let first = id(&host, r#"{"do":"print","line":"one\rrecord"}"#).await;
     let records = log.until("REPORT", 1).await;
     let lines = platform(&records);
-    let version = "provided.al2023";
-    let init = format!(
-        "INIT_START Runtime Version: {version}\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:{version}"
-    );
+    let init = "INIT_START Runtime Version: provided:al2023.v1\tRuntime Version ARN: \
+                arn:aws:lambda:us-east-1::runtime:provided.al2023"
+        .to_owned();
     assert_eq!(
         lines[..3],
         [&init, &format!("START RequestId: {first} Version: $LATEST"), &format!("END RequestId: {first}")]

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use klr_contract::Record;
+use uuid::Uuid;
 
 pub use outcome::{AckMode, Outcome};
 pub use tumbling::Window;
@@ -30,5 +31,26 @@ pub use tumbling::Window;
 pub trait Invoker: Send + Sync {
     /// Deliver one batch and say how it went, within `timeout` (AWS: the function's), the answer included.
     /// A batch of a tumbling window goes with it, and with what its source calls its partition.
-    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration) -> Outcome;
+    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration)
+    -> Delivered;
+}
+
+/// How a delivery went, and what it was known by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivered {
+    /// How it went.
+    pub outcome: Outcome,
+    /// The id the function knew it by, where the answer says so (`x-amzn-requestid`).
+    pub request: Option<Uuid>,
+}
+
+impl From<Outcome> for Delivered {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, request: None }
+    }
+}
+
+/// The request id in an answer's headers.
+pub(crate) fn request(headers: &http::HeaderMap) -> Option<Uuid> {
+    headers.get("x-amzn-requestid")?.to_str().ok()?.parse().ok()
 }

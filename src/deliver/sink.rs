@@ -16,9 +16,10 @@ use klr_contract::{Pieces, Record, Shape};
 use reqwest::{Client, Response, Url, redirect};
 
 use super::{
-    AckMode, Invoker, Outcome, Window, body,
+    AckMode, Delivered, Invoker, Outcome, Window, body,
     cloudevent::Headers,
     outcome::{LARGEST_REPLY, classify},
+    request,
 };
 
 /// Where a connection has not come about after this long, the sink is unreachable.
@@ -98,13 +99,20 @@ impl Sink {
     }
 
     /// Sends one event and says how it went, within `timeout`, answer included.
-    pub async fn post(&self, mut headers: HeaderMap, body: impl Into<Pieces>, timeout: Duration) -> Outcome {
+    pub async fn post(&self, headers: HeaderMap, body: impl Into<Pieces>, timeout: Duration) -> Outcome {
+        self.deliver(headers, body, timeout).await.outcome
+    }
+
+    /// The same, and what the event was known by at the other end.
+    async fn deliver(&self, mut headers: HeaderMap, body: impl Into<Pieces>, timeout: Duration) -> Delivered {
         // The prefix a KLR container looks for, exactly (peers.md §1.2).
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(path) = &self.token {
             match bearer(path).await {
                 Ok(value) => headers.insert(header::AUTHORIZATION, value),
-                Err(error) => return Outcome::Unreachable(format!("no OIDC token for the sink: {error}")),
+                Err(error) => {
+                    return Outcome::Unreachable(format!("no OIDC token for the sink: {error}")).into();
+                }
             };
         }
         let body = match self.settings.http2 {
@@ -116,13 +124,13 @@ impl Sink {
             self.client.post(self.settings.uri.clone()).timeout(timeout).headers(headers).body(body);
         match request.send().await {
             Ok(response) => self.read(response).await,
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error).into(),
         }
     }
 
-    async fn read(&self, mut response: Response) -> Outcome {
+    async fn read(&self, mut response: Response) -> Delivered {
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        match bounded(response, status).await {
+        let outcome = match bounded(response, status).await {
             Ok(body) => {
                 let outcome = classify(self.settings.ack_mode, status, &headers, body, Timestamp::now());
                 if outcome == Outcome::Elsewhere {
@@ -131,7 +139,8 @@ impl Sink {
                 outcome
             }
             Err(error) => self.failed(&error),
-        }
+        };
+        Delivered { outcome, request: request(&headers) }
     }
 
     fn warn_elsewhere(&self) {
@@ -224,14 +233,19 @@ pub struct Delivery {
 
 #[async_trait]
 impl Invoker for Delivery {
-    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
+    async fn invoke(
+        &self,
+        batch: &[Record],
+        window: Option<(&Window, &str)>,
+        timeout: Duration,
+    ) -> Delivered {
         let event = match window {
             Some((window, partition)) => {
                 window.add_to(&self.shape.event(batch), partition, self.headers.source()).into()
             }
             None => self.shape.pieces(batch),
         };
-        self.sink.post(self.headers.of(batch), event, timeout + self.queueing).await
+        self.sink.deliver(self.headers.of(batch), event, timeout + self.queueing).await
     }
 }
 

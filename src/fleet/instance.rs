@@ -158,6 +158,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         account: Some(spec.account.clone()),
         region: Some(spec.region.clone()),
         runtime: spec.runtime.clone(),
+        runtime_version_arn: spec.runtime_version_arn.clone(),
         handler: spec.handler.clone(),
         timeout: spec.timeout,
         patience: Some(spec.timeout + PATIENCE),

@@ -15,6 +15,8 @@ pub struct Spec {
     pub region: String,
     /// `python3.13`, `provided.al2023`, …; none for images.
     pub runtime: Option<String>,
+    /// What the API calls its build.
+    pub runtime_version_arn: Option<String>,
     /// The handler; none for images.
     pub handler: Option<String>,
     /// How long one invocation may take.

@@ -148,6 +148,7 @@ fn provided(code: Archive) -> Spec {
         account: "000000000000".into(),
         region: "eu-west-1".into(),
         runtime: Some("provided.al2023".into()),
+        runtime_version_arn: None,
         handler: Some("none".into()),
         timeout: Duration::from_secs(30),
         memory_mb: 128,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use klr_contract::{Record, Shape};
+use uuid::Uuid;
 
 use crate::deliver::{
     Outcome,
@@ -96,6 +97,15 @@ pub struct Tries {
     pub broken: bool,
     /// The last failure was a partial response, were it one that cannot be read, not a function error.
     pub reported: bool,
+    /// What the function knew the last invocation by, as far as is known: a failure record names it.
+    pub request: Option<Uuid>,
+}
+
+impl Tries {
+    /// A new count of attempts.
+    pub fn afresh(self) -> Self {
+        Self { request: self.request, ..Self::default() }
+    }
 }
 
 /// Why a piece is given up.

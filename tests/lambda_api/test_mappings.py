@@ -17,7 +17,7 @@ sqs = boto3.client("sqs", endpoint_url=os.environ["SQS"], region_name="us-east-1
                    aws_secret_access_key="t")
 
 def handler(event, context):
-    sqs.send_message(QueueUrl=os.environ["OUT"], MessageBody=json.dumps(event))
+    sqs.send_message(QueueUrl=os.environ["OUT"], MessageBody=json.dumps({**event, "known": context.aws_request_id}))
     if "fail" in json.dumps(event):
         raise ValueError("as it was told")
 """
@@ -247,7 +247,7 @@ def test_what_a_function_fails_on_goes_to_the_destination(lam, sqs, queue, told,
     kinesis.get_waiter("stream_exists").wait(StreamName=stream, WaiterConfig={"Delay": 1})
     arn = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}"
     failed, failed_arn = queue()
-    name, _ = told()
+    name, hear = told()
     mapping(
         EventSourceArn=arn, FunctionName=name, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=1, BatchSize=1,
         DestinationConfig={"OnFailure": {"Destination": failed_arn}},
@@ -259,6 +259,8 @@ def test_what_a_function_fails_on_goes_to_the_destination(lam, sqs, queue, told,
     assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["requestContext"]["functionArn"].endswith(f"function:{name}")
+    known = hear(2, of=lambda event: [event["known"]])
+    assert known[0] != known[1] and record["requestContext"]["requestId"] == known[1]
 
 
 def test_a_tables_changes(lam, told, mapping):

@@ -78,7 +78,8 @@ impl Template {
         payload: Option<Bytes>,
         info: &[u8],
     ) -> FailureRecord {
-        let request_id = cloudevent::request_id(self.mapping, &failure.records).to_string();
+        let of_batch = || cloudevent::request_id(self.mapping, &failure.records);
+        let request_id = failure.tries.request.unwrap_or_else(of_batch).to_string();
         let document = Document {
             request_context: RequestContext {
                 request_id: &request_id,

@@ -32,6 +32,7 @@ pub(super) fn spec(api: &Api, version: &Version) -> Arc<Spec> {
         revision: format!("{} of {}", version.content, version.last_modified),
         account: identity.account.clone(),
         region: identity.region.clone(),
+        runtime_version_arn: config.runtime.as_ref().map(|runtime| function::version_arn(identity, runtime)),
         runtime: config.runtime.clone(),
         handler: config.handler.clone(),
         timeout: Duration::from_secs(config.timeout.into()),

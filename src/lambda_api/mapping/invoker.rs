@@ -10,8 +10,9 @@ use klr_contract::{Record, Shape};
 
 use super::runner::Function;
 use crate::deliver::{
-    AckMode, Invoker, Outcome, Window,
+    AckMode, Delivered, Invoker, Outcome, Window,
     outcome::{LARGEST_REPLY, classify},
+    request,
 };
 
 /// No function runs as long as this; who enforces its timeout has lost it.
@@ -30,32 +31,38 @@ pub struct Local {
 #[async_trait]
 impl Invoker for Local {
     /// The function's own timeout is its host's to keep: `_timeout` is how long the source is patient.
-    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, _timeout: Duration) -> Outcome {
+    async fn invoke(
+        &self,
+        batch: &[Record],
+        window: Option<(&Window, &str)>,
+        _timeout: Duration,
+    ) -> Delivered {
         let event = self.shape.event(batch);
         let event = match window {
             Some((window, partition)) => window.add_to(&event, partition, &self.source),
             None => event,
         };
         match tokio::time::timeout(NEVER, self.answer(event)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::TimedOut,
+            Ok(delivered) => delivered,
+            Err(_) => Outcome::TimedOut.into(),
         }
     }
 }
 
 impl Local {
-    async fn answer(&self, event: bytes::Bytes) -> Outcome {
+    async fn answer(&self, event: bytes::Bytes) -> Delivered {
         let (head, reply) = self.function.invoke(event).await.into_parts();
+        let told = |outcome| Delivered { outcome, request: request(&head.headers) };
         let reply = match body::to_bytes(reply, LARGEST_REPLY).await {
             Ok(reply) => Some(reply),
             Err(error) if is_too_long(&error) => None,
             // The process ended in the middle of its answer.
-            Err(_) => return Outcome::Broken,
+            Err(_) => return told(Outcome::Broken),
         };
         if head.status == http::StatusCode::NOT_FOUND {
-            return Outcome::Unreachable("Function does not exist".to_owned());
+            return Outcome::Unreachable("Function does not exist".to_owned()).into();
         }
-        classify(AckMode::Replied, head.status, &head.headers, reply, Timestamp::now())
+        told(classify(AckMode::Replied, head.status, &head.headers, reply, Timestamp::now()))
     }
 }
 

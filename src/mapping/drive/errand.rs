@@ -8,10 +8,10 @@ use klr_contract::{Error, Partition, Place, Position, Record};
 
 use super::Drive;
 use crate::{
-    deliver::{Outcome, tumbling},
+    deliver::{Delivered, Outcome, tumbling},
     mapping::{
         failure::Failure,
-        log::{Call, Input},
+        log::{Call, Heard, Input},
         next::{Judged, judge},
     },
 };
@@ -21,8 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What a task answers.
 pub(super) enum Answer {
-    /// The flight, how it went, the state of its tumbling window.
-    Invoked(u64, Arc<Vec<Record>>, Judged, Option<Bytes>),
+    /// The flight, and how it went.
+    Invoked(u64, Arc<Vec<Record>>, Heard),
     /// The flight, how many records.
     Discarded(u64, usize, Result<(), Error>),
     Released(Partition, Result<(), Error>),
@@ -38,9 +38,9 @@ pub(super) enum Errand {
 impl Drive {
     pub(super) fn answered(&mut self, answer: Result<(tokio::task::Id, Answer), tokio::task::JoinError>) {
         match answer {
-            Ok((id, Answer::Invoked(flight, records, judged, state))) => {
+            Ok((id, Answer::Invoked(flight, records, heard))) => {
                 self.flights.retain(|(task, ..)| *task != id);
-                self.invoked(flight, &records, judged, state);
+                self.invoked(flight, &records, heard);
             }
             Ok((id, Answer::Discarded(flight, records, result))) => {
                 self.flights.retain(|(task, ..)| *task != id);
@@ -68,12 +68,12 @@ impl Drive {
     /// Nobody will answer for it any more.
     pub(super) fn forget(&mut self, flight: u64, errand: Errand, judged: Judged) {
         match errand {
-            Errand::Invocation => self.invoked(flight, &[], judged, None),
+            Errand::Invocation => self.invoked(flight, &[], judged.into()),
             Errand::Discard => self.step(Input::Discarded(flight, Err("not asked to the end".to_owned()))),
         }
     }
 
-    fn invoked(&mut self, flight: u64, records: &[Record], judged: Judged, state: Option<Bytes>) {
+    fn invoked(&mut self, flight: u64, records: &[Record], heard: Heard) {
         let figures = &self.status.figures;
         figures.in_flight.dec();
         // However it went: of a shard that is held up the age has to grow.
@@ -81,7 +81,7 @@ impl Drive {
             let age = Timestamp::now().as_millisecond() - last.at.as_millisecond();
             figures.iterator_age.set(age.max(0));
         }
-        match &judged {
+        match &heard.judged {
             Judged::Failed(_) | Judged::Misreported(_) | Judged::Broken | Judged::Rejected => {
                 figures.invoke_errors.inc();
                 figures.failed.inc_by(records.len() as u64);
@@ -97,7 +97,7 @@ impl Drive {
             }
             Judged::Done | Judged::TooLarge | Judged::Unanswered => {}
         }
-        self.step(Input::Answered(flight, judged, state));
+        self.step(Input::Answered(flight, heard));
     }
 
     fn discarded(&mut self, flight: u64, records: usize, result: Result<(), Error>) {
@@ -123,13 +123,13 @@ impl Drive {
         let task = self.tasks.spawn(async move {
             let Call { records, window, .. } = call;
             let window = window.as_ref().map(|window| (window, name.as_deref().unwrap_or_default()));
-            let outcome = invoker.invoke(&records, window, timeout).await;
+            let Delivered { outcome, request } = invoker.invoke(&records, window, timeout).await;
             let (outcome, state) = if window.is_some() { keep_state(outcome) } else { (outcome, None) };
             let judged = match judge(&policy, outcome, &records, &*shape) {
                 Judged::Done if window.is_some() && state.is_none() => Judged::Unanswered,
                 judged => judged,
             };
-            Answer::Invoked(flight, records, judged, state)
+            Answer::Invoked(flight, records, Heard { judged, state, request })
         });
         self.flights.push((task.id(), task, flight, Errand::Invocation));
     }

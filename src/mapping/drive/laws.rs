@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::{
     deliver::{
-        Outcome, Window,
+        Delivered, Outcome, Window,
         failure::{Form, Template},
     },
     mapping::{
@@ -217,7 +217,7 @@ impl Drop for Flying<'_> {
 
 #[async_trait]
 impl Invoker for Scene {
-    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, _: Duration) -> Outcome {
+    async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, _: Duration) -> Delivered {
         let partition = batch.first().map(|record| place(record).0);
         let named = window.and_then(|(_, name)| name.strip_prefix("partition-")?.parse().ok());
         let index = partition.map(|partition| partition.index).or(named).expect("a batch is of a partition");
@@ -238,7 +238,7 @@ impl Invoker for Scene {
         let state = call.window.is_some().then(|| Bytes::from(format!("{{\"n\":{number}}}")));
         self.world().learn(&call, &judged, state.as_ref());
         drop(flying);
-        outcome(judged, batch, state.as_ref())
+        outcome(judged, batch, state.as_ref()).into()
     }
 }
 

@@ -12,7 +12,7 @@ use klr_contract::{BatchInfo, FailureRecord, Record, memory::log::Topic};
 use super::*;
 use crate::{
     deliver::{
-        Outcome, Window,
+        Delivered, Outcome, Window,
         failure::{Form, Template},
     },
     mapping::{Lanes, Policy, brackets::Brackets, buffer::Buffer, filter, next::OnFailure},
@@ -29,9 +29,9 @@ struct Function {
 
 #[async_trait]
 impl Invoker for Function {
-    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, _: Duration) -> Outcome {
+    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, _: Duration) -> Delivered {
         *self.calls.lock().unwrap() += 1;
-        (self.script)(batch)
+        (self.script)(batch).into()
     }
 }
 

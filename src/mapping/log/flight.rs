@@ -7,7 +7,7 @@ use klr_contract::{Partition, Record};
 use tokio::time::Instant;
 
 use super::{
-    Action, Call, Log, Now,
+    Action, Call, Heard, Log, Now,
     lane::{Item, Spot},
     tumbling::Close,
 };
@@ -131,19 +131,14 @@ impl Flight {
 }
 
 impl Log {
-    /// An invocation ended. `state` is what the function answered for its tumbling window.
-    pub(super) fn answered(
-        &mut self,
-        number: u64,
-        judged: &Judged,
-        state: Option<Bytes>,
-        now: Now,
-        out: &mut Vec<Action>,
-    ) {
+    /// An invocation ended.
+    pub(super) fn answered(&mut self, number: u64, heard: Heard, now: Now, out: &mut Vec<Action>) {
+        let Heard { judged, state, request } = heard;
         let jitter = self.jitter();
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(piece) = flight.stack.last_mut() else { return };
-        flight.problem = match judged {
+        piece.tries.request = request.or(piece.tries.request);
+        flight.problem = match &judged {
             Judged::Unreachable(why) => Some(why.clone()),
             Judged::Failed(_) | Judged::Misreported(_) | Judged::Partial(_) => {
                 Some("Function call failed".into())
@@ -151,7 +146,7 @@ impl Log {
             _ => None,
         };
         flight.phase = Phase::Backoff(now.instant);
-        let what = next(&self.settings.policy, piece.len(), piece.tries, judged, jitter);
+        let what = next(&self.settings.policy, piece.len(), piece.tries, &judged, jitter);
         if matches!(what, Next::Done | Next::Shrink(..)) {
             self.keep_state(number, state);
         }
@@ -211,7 +206,9 @@ impl Log {
             return;
         };
         let close = piece.close.take();
-        let rest = Piece { close, ..Piece::new(piece.select(|index| failed.binary_search(&index).is_ok())) };
+        let tries = piece.tries.afresh();
+        let rest = piece.select(|index| failed.binary_search(&index).is_ok());
+        let rest = Piece { close, tries, ..Piece::new(rest) };
         self.piece_done(number, |index| failed.binary_search(&index).is_err());
         self.used += rest.bytes();
         if let Some(flight) = self.flights.get_mut(&number) {
@@ -223,9 +220,9 @@ impl Log {
     fn split(&mut self, number: u64, until: Instant) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(piece) = flight.stack.pop() else { return };
-        let half = piece.len() / 2;
-        let first = Piece::new(piece.select(|index| index < half));
-        let second = Piece { close: piece.close, ..Piece::new(piece.select(|index| index >= half)) };
+        let (half, close, tries) = (piece.len() / 2, piece.close, piece.tries.afresh());
+        let first = Piece { tries, ..Piece::new(piece.select(|index| index < half)) };
+        let second = Piece { close, tries, ..Piece::new(piece.select(|index| index >= half)) };
         flight.stack.extend([second, first]);
         flight.phase = Phase::Backoff(until);
     }

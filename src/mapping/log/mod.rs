@@ -22,6 +22,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use klr_contract::{Arrival, Partition, Place, Position, Record, Shape};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     Lanes, Settings,
@@ -41,14 +42,31 @@ const AHEAD: usize = 10_000;
 pub enum Input {
     /// The source said something.
     Arrived(Vec<Arrival>),
-    /// An invocation ended. Beside the verdict, what the function answered for the state of its tumbling window.
-    Answered(u64, Judged, Option<Bytes>),
+    /// An invocation ended.
+    Answered(u64, Heard),
     /// The on-failure destination has taken what was discarded, or said why not.
     Discarded(u64, Result<(), String>),
     /// Time passed.
     Tick,
     /// Finish what is in flight and let go.
     Stop,
+}
+
+/// What an invocation came to.
+#[derive(Debug)]
+pub struct Heard {
+    /// What it means for the batch.
+    pub judged: Judged,
+    /// What the function answered for the state of its tumbling window.
+    pub state: Option<Bytes>,
+    /// What the function knew it by, as far as is known.
+    pub request: Option<Uuid>,
+}
+
+impl From<Judged> for Heard {
+    fn from(judged: Judged) -> Self {
+        Self { judged, state: None, request: None }
+    }
 }
 
 /// What to do.
@@ -218,7 +236,7 @@ impl Log {
             Input::Arrived(arrivals) => {
                 arrivals.into_iter().for_each(|arrival| self.arrive(arrival, now, out))
             }
-            Input::Answered(flight, judged, state) => self.answered(flight, &judged, state, now, out),
+            Input::Answered(flight, heard) => self.answered(flight, heard, now, out),
             Input::Discarded(flight, result) => self.discarded(flight, result, now, out),
             Input::Tick => {}
             Input::Stop => self.stop(now, out),

@@ -124,7 +124,7 @@ impl Engine {
         figures.invoked.inc_by(piece.len() as u64);
         figures.in_flight.inc();
         let _flight = Flight(self);
-        let outcome = self.invoker.invoke(&piece.records, None, self.timeout()).await;
+        let outcome = self.invoker.invoke(&piece.records, None, self.timeout()).await.outcome;
         if !matches!(outcome, Outcome::Unreachable(_)) {
             self.answered();
         }

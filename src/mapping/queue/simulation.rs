@@ -58,7 +58,7 @@ impl Invoker for Function {
         batch: &[Record],
         _: Option<(&crate::deliver::Window, &str)>,
         _: Duration,
-    ) -> Outcome {
+    ) -> crate::deliver::Delivered {
         let bodies: Vec<String> = batch.iter().map(Named::body).collect();
         let (takes, outcome) = (self.script)(batch);
         {
@@ -74,7 +74,7 @@ impl Invoker for Function {
         let mut seen = self.seen.lock().unwrap();
         seen.flying.retain(|body| !bodies.contains(body));
         seen.now -= 1;
-        outcome
+        outcome.into()
     }
 }
 

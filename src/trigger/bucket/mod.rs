@@ -15,7 +15,7 @@ use klr_contract::Record;
 use klr_s3::{Attributes, Deliver, Event, Notification, Refusal};
 
 use crate::{
-    deliver::{Invoker, Outcome, Window, sink::Sink},
+    deliver::{Delivered, Invoker, Outcome, Window, sink::Sink},
     mapping::Status,
 };
 
@@ -116,9 +116,9 @@ impl Deliver for Delivery {
 /// Out of a queue: what the record holds is an S3 event already, so its attributes are read off it.
 #[async_trait]
 impl Invoker for Delivery {
-    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, timeout: Duration) -> Outcome {
+    async fn invoke(&self, batch: &[Record], _: Option<(&Window, &str)>, timeout: Duration) -> Delivered {
         let Some(body) = batch.first().and_then(|record| record.json.clone().ok()) else {
-            return Outcome::Rejected;
+            return Outcome::Rejected.into();
         };
         let body = body.into_bytes();
         let events = klr_s3::read(&klr_s3::Config::default(), &body, batch[0].at);
@@ -127,8 +127,8 @@ impl Invoker for Delivery {
             Notification::Skip(_) | Notification::Unreadable(_) => None,
         });
         match first {
-            Some(event) => self.post(&Event { body, ..event }, timeout).await,
-            None => Outcome::Rejected,
+            Some(event) => self.post(&Event { body, ..event }, timeout).await.into(),
+            None => Outcome::Rejected.into(),
         }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use klr_contract::{Arrival, Partition, Place, Position, Record};
+use uuid::Uuid;
 
-use super::{Action, Input};
+use super::{Action, Heard, Input};
 use crate::mapping::next::Judged;
 use world::World;
 
@@ -65,13 +66,42 @@ fn a_partition_that_is_done_does_not_wait_for_anothers_retry() {
     let Some(Action::Invoke(flight, call)) = out.pop() else { panic!("{out:?}") };
     assert_eq!(call.records.len(), 4, "both partitions");
     let failed = call.records.iter().position(|record| place(record) == (partitions[0], 1)).unwrap();
-    world.log.step(Input::Answered(flight, Judged::Partial(vec![failed]), None), world.now, &mut out);
+    world.log.step(Input::Answered(flight, Judged::Partial(vec![failed]).into()), world.now, &mut out);
     let more = (0..2).flat_map(|n| partitions.map(|partition| record(partition, 2 + n)));
     let more = more.chain([record(partitions[1], 4), record(partitions[1], 5)]).collect();
     world.log.step(Input::Arrived(more), world.now, &mut out);
     let Some(Action::Invoke(_, call)) = out.pop() else { panic!("{out:?}") };
     let places: Vec<_> = call.records.iter().map(place).collect();
     assert_eq!(places, [2, 3, 4, 5].map(|offset| (partitions[1], offset)));
+}
+
+/// AWS: a failure record has the id of the last invocation; an answer that has none does not take it away.
+#[test]
+fn what_is_given_up_names_its_last_invocation() {
+    use crate::mapping::{
+        Lanes, Settings,
+        next::{OnFailure, Policy},
+    };
+    let policy = Policy { retries: Some(2), on_failure: OnFailure::Send, ..Policy::default() };
+    let lanes = Lanes::Keys { parallel: 1, tumbling: None };
+    let settings = Settings { lanes, policy, ..World::plain() };
+    let mut log = super::Log::new(settings, Arc::new(crate::mapping::brackets::Brackets), 64 << 20, 1);
+    let mut now = super::Now::get();
+    let partition = Partition { index: 0, epoch: 1 };
+    let place = Place::At { partition, position: Position::Offset(0), key: 0 };
+    let record = Record { json: Ok("1".into()), place, at: now.wall, trace: None };
+    let mut out = Vec::new();
+    log.step(Input::Arrived(vec![Arrival::Gained(partition), Arrival::Record(record)]), now, &mut out);
+    let ids = [Some(1), Some(2), None].map(|id| id.map(Uuid::from_u128));
+    for request in ids {
+        now.instant += std::time::Duration::from_secs(61);
+        log.step(Input::Tick, now, &mut out);
+        let Some(Action::Invoke(flight, _)) = out.pop() else { panic!("{out:?}") };
+        let judged = Judged::Failed("x");
+        log.step(Input::Answered(flight, Heard { judged, state: None, request }), now, &mut out);
+    }
+    let Some(Action::Discard(_, failure)) = out.pop() else { panic!("{out:?}") };
+    assert_eq!((failure.tries.attempts, failure.tries.request), (3, ids[1]));
 }
 
 /// AWS: bisect isolates one poison record of ten thousand in at most 2·⌈log2 n⌉ extra invocations.
@@ -98,7 +128,7 @@ fn bisect_finds_a_poison_record_in_few_invocations() {
                 invocations += 1;
                 let poisoned = call.records.iter().any(|record| place(record).1 == 7_777);
                 let judged = if poisoned { Judged::Failed("x") } else { Judged::Done };
-                log.step(Input::Answered(flight, judged, None), now, &mut out);
+                log.step(Input::Answered(flight, judged.into()), now, &mut out);
             }
             Action::Dropped(records, _) => dropped += records,
             Action::Flow(..) => {}

@@ -12,7 +12,7 @@ use klr_contract::{Arrival, Partition, Place, Position, Record};
 use tokio::time::Instant;
 
 use super::{
-    super::{Action, Call, Input, Log, Now},
+    super::{Action, Call, Heard, Input, Log, Now},
     place,
 };
 use crate::mapping::{
@@ -217,7 +217,7 @@ impl World {
         self.answers += 1;
         let state = call.window.is_some().then(|| Bytes::from(format!("{{\"n\":{}}}", self.answers)));
         self.learn(&call, &judged, state.as_ref());
-        self.step(Input::Answered(flight, judged, state));
+        self.step(Input::Answered(flight, Heard { judged, state, request: None }));
     }
 
     /// Some failure record is taken, or not.
