@@ -294,6 +294,19 @@ async fn a_panic_is_told_by_who_can() {
     }
 }
 
+/// Go's client asks to be told by being an internal extension; the others get the signal as they are.
+#[tokio::test]
+async fn a_client_is_told_of_the_end() {
+    let Some(code) = built::client(GO.name) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let environment = vec![("TELL_SIGTERM".to_owned(), told.to_str().unwrap().to_owned())];
+    let host = start(Settings { environment, ..GO.settings(&code) }).await;
+    assert_eq!(json(invoke(&host, "[1]").await).await, json!([1]));
+    host.stop(Duration::from_secs(5)).await;
+    assert!(told.exists(), "it hears SIGTERM before it is killed");
+}
+
 /// To a caller that does not stream, a streamed reply is one like any other.
 #[tokio::test]
 async fn streams_are_gathered_for_who_does_not_stream() {

@@ -5,7 +5,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{code, event, eventually, invoke, json, provided, start};
+use common::{built, code, event, eventually, invoke, json, provided, start};
 use klr_host::{Host, Settings};
 use serde_json::{Value, json};
 
@@ -117,4 +117,45 @@ async fn processes_and_workers_multiply_and_every_reply_is_matched() {
         caller.await.unwrap();
     }
     assert_eq!((host.metrics().invocations(), host.metrics().errors()), (640, 0));
+}
+
+/// The clients that take several at a time: Python's in processes of its own, the others in threads of theirs.
+const CLIENTS: [(&str, &str, &str); 4] = [
+    ("python", "python3.11", "app.handler"),
+    ("go", "provided.al2023", "none"),
+    ("rust", "provided.al2023", "none"),
+    ("java", "java17", "example.Fn::handleRequest"),
+];
+
+#[tokio::test]
+async fn real_clients_take_several_at_a_time() {
+    for (name, runtime, handler) in CLIENTS {
+        let Some(code) = built::client(name) else { continue };
+        let settings = Settings {
+            runtime: Some(runtime.into()),
+            handler: Some(handler.into()),
+            directory: Some(code),
+            timeout: Duration::from_secs(4),
+            max_concurrency: Some(3),
+            logs: klr_host::Logs::Quiet,
+            ..Settings::default()
+        };
+        let host = Arc::new(start(settings).await);
+        let sleep = |seconds: u32| later(&host, json!({"do": "sleep", "seconds": seconds}));
+        let all: Vec<_> = (0..3).map(|_| sleep(2)).collect();
+        eventually(name, || running(&host)).await;
+        for one in all {
+            assert_eq!(one.await.unwrap(), Value::Null, "{name}");
+        }
+        let cold_starts = host.metrics().cold_starts();
+        let (late, fine) = (sleep(60), sleep(3));
+        assert_eq!(fine.await.unwrap(), Value::Null, "{name}: one that is overdue leaves the others alone");
+        assert_eq!(late.await.unwrap()["errorType"], "Sandbox.Timedout", "{name}");
+        assert_eq!(ask(&host, json!([name])).await, json!([name]));
+        assert_eq!(host.metrics().cold_starts(), cold_starts, "{name}: one process took them all");
+        let replies = (0..64).map(|n| later(&host, json!({"n": n}))).collect::<Vec<_>>();
+        for (n, reply) in replies.into_iter().enumerate() {
+            assert_eq!(reply.await.unwrap(), json!({"n": n}), "{name}");
+        }
+    }
 }

@@ -72,6 +72,42 @@ async fn a_process_that_keeps_dying_costs_only_those_it_held() {
     assert_eq!((host.metrics().invocations(), host.metrics().errors()), (320, lost));
 }
 
+const TOLD: &str = r#"#!/usr/bin/env python3
+import http.client, os, signal, sys
+
+def told(*_):
+    open("told", "w").close()
+    sys.exit(0)
+
+signal.signal(signal.SIGTERM, told)
+connection = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+connection.request("GET", "/2018-06-01/runtime/invocation/next")
+connection.getresponse()
+"#;
+
+#[tokio::test]
+async fn the_end_is_announced_and_not_waited_for_longer_than_it_takes() {
+    let code = code(TOLD);
+    let host = start(provided(&code)).await;
+    let begin = std::time::Instant::now();
+    host.stop(Duration::from_secs(5)).await;
+    let took = begin.elapsed();
+    assert!(code.path().join("told").exists(), "SIGTERM comes first");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+/// AWS: 10 s; the first caller's invocation starts it once more, on that caller's time.
+#[tokio::test]
+async fn a_start_that_never_ends_is_given_up() {
+    let code = code("#!/bin/sh\nexec sleep 600\n");
+    let begin = std::time::Instant::now();
+    let host = start(Settings { timeout: Duration::from_secs(1), ..provided(&code) }).await;
+    let took = begin.elapsed();
+    assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    let document = error(&host, "{}").await;
+    assert_eq!(document["errorType"], "Sandbox.Timedout", "{document}");
+}
+
 #[tokio::test]
 async fn what_was_posted_before_the_exit_wins() {
     let (host, _code) = bootstrap().await;

@@ -43,6 +43,9 @@ const FIRST_REPEAT: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Queue {
     pub(crate) client: Client,
+    /// Receives are sent once, and each has its own time. (A client for them, since to say so with every call costs a
+    /// twentieth of it.)
+    receiver: Client,
     pub(crate) config: Config,
     /// Whether we talk to some other server than AWS.
     elsewhere: bool,
@@ -53,9 +56,15 @@ impl Queue {
     /// A client for the queue. Finds credentials; does not call the queue yet.
     pub async fn open(config: Config) -> Self {
         let endpoint = config.endpoint.as_deref();
-        let client = Client::new(&klr_aws::config(&config.region, "SQS", endpoint).await);
+        let shared = klr_aws::config(&config.region, "SQS", endpoint).await;
+        let timeouts = shared.timeout_config().map(TimeoutConfig::to_builder).unwrap_or_default();
+        let receives = aws_sdk_sqs::config::Builder::from(&shared)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.disable_operation_timeout().disable_operation_attempt_timeout().build())
+            .build();
         let elsewhere = klr_aws::elsewhere("SQS", endpoint);
-        Self { client, config, elsewhere, url: OnceCell::new() }
+        let (client, receiver) = (Client::new(&shared), Client::from_conf(receives));
+        Self { client, receiver, config, elsewhere, url: OnceCell::new() }
     }
 
     /// Up to ten messages as SQS gave them; otherwise like [`receive`](klr_contract::Queue::receive).
@@ -97,7 +106,7 @@ impl Queue {
         let attempt = self.config.fifo().then(|| Uuid::new_v4().to_string());
         let max = max.clamp(1, TEN);
         Ok(self
-            .client
+            .receiver
             .receive_message()
             .queue_url(self.url().await?)
             .max_number_of_messages(i32::try_from(max).expect("ten at most"))
@@ -191,10 +200,10 @@ async fn once(
     call: ReceiveMessageFluentBuilder,
     wait: Duration,
 ) -> Result<ReceiveMessageOutput, SdkError<ReceiveMessageError>> {
-    let patience = wait + GRACE;
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(patience).operation_timeout(patience);
-    let config = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
-    call.customize().config_override(config.timeout_config(timeouts.build())).send().await
+    match tokio::time::timeout(wait + GRACE, call.send()).await {
+        Ok(answer) => answer,
+        Err(elapsed) => Err(SdkError::timeout_error(elapsed)),
+    }
 }
 
 /// Whole seconds, rounded up: hidden a little longer is safe, shorter is not.

@@ -68,5 +68,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "no start")
 		os.Exit(7)
 	}
+	if file := os.Getenv("TELL_SIGTERM"); file != "" {
+		tell := func() { _ = os.WriteFile(file, []byte("told"), 0o644) }
+		lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(tell))
+	}
 	lambda.Start(handler)
 }

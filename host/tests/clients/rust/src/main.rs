@@ -6,7 +6,7 @@ use std::{
 };
 
 use lambda_runtime::{
-    run, service_fn,
+    run_concurrent, service_fn,
     streaming::{channel, Body, Response},
     Error, FunctionResponse, LambdaEvent,
 };
@@ -61,5 +61,6 @@ async fn main() -> Result<(), Error> {
     if std::env::var_os("FAIL_INIT").is_some() {
         return Err("no start".into());
     }
-    run(service_fn(handler)).await
+    // One at a time where nobody asks for more.
+    run_concurrent(service_fn(handler)).await
 }
