@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 #[cfg(test)]
 pub(super) use self::create::defaults;
-pub(super) use self::runtime::{NAMED, version_arn};
+pub(super) use self::runtime::NAMED;
 pub(super) use self::tags::check as check_tags;
 pub use self::{
     model::*,

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    body::{Body, to_bytes},
+    body::to_bytes,
     extract::{ConnectInfo, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -16,7 +16,7 @@ use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use jiff::Timestamp;
 use klr_host::{Caller, Visit};
 
-use super::{Url, setting};
+use super::Url;
 use crate::lambda_api::{
     Api,
     auth::Auth,
