@@ -44,7 +44,7 @@ fn run(pulls: usize) -> f64 {
             if let Action::Invoke(flight, call) = action {
                 bytes += shape.event(&call.records).len();
                 drop(call);
-                log.step(Input::Answered(flight, Judged::Done, None), Now::get(), &mut out);
+                log.step(Input::Answered(flight, Judged::Done.into()), Now::get(), &mut out);
             }
         }
         checkpointed += log.checkpoints().len();
@@ -74,7 +74,7 @@ pub fn bisect() -> usize {
                 invocations += 1;
                 let poisoned = call.records.iter().any(|record| record.place == place(7_777));
                 let judged = if poisoned { Judged::Failed("poison") } else { Judged::Done };
-                log.step(Input::Answered(flight, judged, None), now, &mut out);
+                log.step(Input::Answered(flight, judged.into()), now, &mut out);
             }
             Action::Dropped(records, _) => dropped += records,
             _ => {}
