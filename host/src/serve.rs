@@ -1,6 +1,6 @@
 //! HTTP connections: accepting them, serving them, reading what they carry.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
@@ -75,27 +75,66 @@ pub(crate) fn callers<H, F>(
     let runtime = Handle::clone(&thread);
     let serve = async move {
         let _held = thread;
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
-        builder.http2().timer(TokioTimer::new());
-        let mut connection =
-            std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service_fn(handle)));
-        // One of its own: it is looked at with each poll, and a look takes a lock, which the connections would share.
-        let stop = stop.child_token();
-        // Biased: a fair choice would be drawn by lot at each of many polls.
-        let served = tokio::select! {
+        let begins_plainly = tokio::select! {
             biased;
-            served = connection.as_mut() => served,
-            () = stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            plainly = begins_plainly(&stream) => plainly,
+            () = stop.cancelled() => return,
         };
-        if let Err(error) = served {
-            tracing::debug!(error, "a caller's connection ended badly");
+        let (stream, service) = (TokioIo::new(stream), service_fn(handle));
+        if begins_plainly {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+            finish_at(&stop, builder.serve_connection(stream, service), |connection| {
+                connection.graceful_shutdown();
+            })
+            .await;
+        } else {
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+            builder.http2().timer(TokioTimer::new());
+            finish_at(&stop, builder.serve_connection(stream, service), |connection| {
+                connection.graceful_shutdown();
+            })
+            .await;
         }
     };
     tracker.spawn_on(serve, &runtime);
+}
+
+/// Whether what a caller begins with cannot become HTTP/2: all but `PRI * HTTP/2.0`, or a part of it. To be ready for both
+/// costs each read something.
+async fn begins_plainly(stream: &TcpStream) -> bool {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+    let mut begin = [0; PREFACE.len()];
+    match tokio::time::timeout(HEAD_WITHIN, stream.peek(&mut begin)).await {
+        Ok(Ok(seen)) => !PREFACE.starts_with(&begin[..seen]) || seen == 0,
+        // Whoever serves it finds out the same.
+        Ok(Err(_)) | Err(_) => true,
+    }
+}
+
+/// Serves a connection; after `stop` what is under way on it is finished.
+async fn finish_at<C, E>(stop: &CancellationToken, connection: C, finish: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut connection = std::pin::pin!(connection);
+    // One of its own: it is looked at with each poll, and a look takes a lock, which the connections would share.
+    let stop = stop.child_token();
+    // Biased: a fair choice would be drawn by lot at each of many polls.
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            finish(connection.as_mut());
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+        tracing::debug!(error, "a caller's connection ended badly");
+    }
 }
 
 /// Serves a runtime client; the connection is cut when `close` is.

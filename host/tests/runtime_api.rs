@@ -61,8 +61,18 @@ async fn the_process_sees_lambdas_environment_and_not_the_hosts() {
 #[tokio::test]
 async fn wrong_calls_are_refused_and_the_right_one_still_counts() {
     let (host, _code) = bootstrap().await;
-    let statuses = json(invoke(&host, r#"{"do":"wrong answers"}"#).await).await;
-    assert_eq!(statuses, serde_json::json!([400, 400, 403, 403]));
+    let told = json(invoke(&host, r#"{"do":"wrong answers"}"#).await).await;
+    for (number, status, kind, message) in [
+        (0, 400, "InvalidRequestID", "Invalid request ID"),
+        (1, 400, "InvalidRequestID", "Invalid request ID"),
+        (2, 403, "InvalidStateTransition", "State transition from Running to "),
+    ] {
+        let told = &told[number];
+        assert_eq!((&told[0], &told[1]), (&status.into(), &"application/json".into()), "{told}");
+        assert_eq!(told[2]["errorType"], kind);
+        assert!(told[2]["errorMessage"].as_str().unwrap().starts_with(message), "{told}");
+    }
+    assert_eq!(told[3], 403);
     let after = invoke(&host, r#"{"do":"context"}"#).await;
     assert_eq!(json(after).await["count"], 2, "the process was kept");
 }

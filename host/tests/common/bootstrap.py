@@ -83,14 +83,15 @@ while True:
         reply = json.dumps({"pids": [os.getpid(), child.pid], "orphan": int(orphan)})
     elif do == "wrong answers":
         stale = {"Lambda-Runtime-Invocation-Id": "an attempt before"}
-        statuses = [
-            call("POST", "/invocation/unknown/response", "1")[0].status,
-            call("POST", f"/invocation/{id}/response", "1", stale)[0].status,
-            call("POST", "/init/error", "{}")[0].status,
-            raw(f"GET {BASE}/invocation/next HTTP/1.1\r\nHost: h\r\n\r\n".encode()),
+        refusals = [
+            call("POST", "/invocation/unknown/response", "1"),
+            call("POST", f"/invocation/{id}/response", "1", stale),
+            call("POST", "/init/error", "{}"),
         ]
+        told = [[answer.status, answer.headers["Content-Type"], json.loads(body)] for answer, body in refusals]
+        told.append(raw(f"GET {BASE}/invocation/next HTTP/1.1\r\nHost: h\r\n\r\n".encode()))
         mine = {"Lambda-Runtime-Invocation-Id": answer.headers["Lambda-Runtime-Invocation-Id"]}
-        call("POST", f"/invocation/{id}/response", json.dumps(statuses), mine)
+        call("POST", f"/invocation/{id}/response", json.dumps(told), mine)
         assert call("POST", f"/invocation/{id}/response", "2")[0].status == 400
         continue
     elif do == "stream":

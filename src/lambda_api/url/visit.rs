@@ -19,6 +19,7 @@ use klr_host::{Caller, Visit};
 use super::Url;
 use crate::lambda_api::{
     Api,
+    answer::REQUEST_ID,
     auth::Auth,
     function, invoke,
     name::{Form, Name},
@@ -92,7 +93,9 @@ impl IntoResponse for Refused {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"message":"Request Entity Too Large"}"#),
             Self::Bad => (StatusCode::BAD_REQUEST, r#"{"message":"Bad Request"}"#),
         };
-        let mut answer = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let id = uuid::Uuid::new_v4().to_string();
+        let mut answer =
+            (status, [(header::CONTENT_TYPE, "application/json")], [(REQUEST_ID, id)], body).into_response();
         if status == StatusCode::FORBIDDEN {
             answer
                 .headers_mut()
