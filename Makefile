@@ -5,8 +5,9 @@ VENV := $(KLR_CACHE)/venvs/awslambdaric
 
 .PHONY: demo test bench bench-host bench-pattern bench-queue build setup setup-test
 
+# Of the sources only those that are shown: AWS's SDKs are most of a first build.
 demo: setup
-	KLR_PYTHON=$(VENV)/bin/python cargo run --quiet --bin klr -- demo
+	KLR_PYTHON=$(VENV)/bin/python cargo run --bin klr --no-default-features --features kafka,s3 -- demo
 
 test: setup-test
 	cargo fmt --all --check
