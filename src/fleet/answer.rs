@@ -83,9 +83,7 @@ impl Refusal {
             ),
         }
     }
-}
 
-impl Refusal {
     /// As a function's URL answers it: what went wrong is the owner's to know.
     pub(super) fn told(&self) -> Response<Body> {
         if let Self::Throttled(limit) = self {
