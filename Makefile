@@ -16,7 +16,7 @@ test: setup-test
 	for source in sqs kafka kinesis dynamodb s3 queue eventbridge lambda-api; do cargo check --quiet --no-default-features --features $$source || exit 1; done
 	cargo test --workspace --no-fail-fast
 
-# Bridge and floor side by side; two minutes, after the release build. `benches/run.sh --tenth` is what CI runs.
+# Bridge and floor side by side; five minutes, after the release build. `benches/run.sh --tenth` is what CI runs.
 bench: setup-test
 	benches/run.sh
 
