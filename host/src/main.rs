@@ -6,6 +6,9 @@ use clap::Parser;
 use tracing::Level;
 use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a Lambda function as it is, and takes CloudEvents and Invoke API calls for it over HTTP.
 #[derive(Parser)]
 #[command(name = "klr-host", version)]

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cloudevents::Event;
 use http::HeaderMap;
 
-pub(crate) use read::{Received, is_event, is_structured, receive};
+pub(crate) use read::{Mode, Received};
 pub use write::{binary_headers, encoded, structured};
 
 /// Why a message is no CloudEvent, or an event cannot be written as one.
@@ -68,7 +68,7 @@ pub enum Error {
 
 /// Reads an event from a request's headers and body, in either mode.
 pub fn parse(headers: &HeaderMap, body: Bytes) -> Result<Event, Error> {
-    receive(headers, body)?.into_event()
+    Mode::of(headers)?.receive(headers, body)?.into_event()
 }
 
 /// Whether brokers take it for an attribute's name.

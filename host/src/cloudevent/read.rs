@@ -28,32 +28,42 @@ pub(crate) struct Received<'a> {
     is_text: bool,
 }
 
-/// Whether the content type is that of an event format, whichever.
-pub(crate) fn is_structured(headers: &HeaderMap) -> bool {
-    content_type(headers).is_some_and(|kind| begins(kind, "application/cloudevents"))
+/// How a request carries an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Attributes in headers, data in the body.
+    Binary,
+    /// All of it in the body.
+    Structured,
 }
 
-/// Whether a request means to be an event, in whatever mode.
-pub(crate) fn is_event(headers: &HeaderMap) -> bool {
-    headers.contains_key(SPEC_VERSION) || is_structured(headers)
-}
-
-/// Reads an event in either mode.
-pub(crate) fn receive(headers: &HeaderMap, body: Bytes) -> Result<Received<'_>, Error> {
-    let received = match content_type(headers) {
-        Some(kind) if begins(kind, "application/cloudevents-batch") => return Err(Error::Batched),
-        Some(kind) if kind.eq_ignore_ascii_case("application/cloudevents+json") => structured(&body)?,
-        Some(kind) if begins(kind, "application/cloudevents") => {
-            return Err(Error::Format(kind.to_ascii_lowercase()));
-        }
-        _ => binary(headers, body)?,
-    };
-    for name in REQUIRED {
-        if received.attribute(name).is_none_or(str::is_empty) {
-            return Err(Error::Missing(name));
+impl Mode {
+    /// By a request's headers: an error where it carries none that could be read.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Error> {
+        match content_type(headers) {
+            Some(kind) if begins(kind, "application/cloudevents-batch") => Err(Error::Batched),
+            Some(kind) if kind.eq_ignore_ascii_case("application/cloudevents+json") => Ok(Self::Structured),
+            Some(kind) if begins(kind, "application/cloudevents") => {
+                Err(Error::Format(kind.to_ascii_lowercase()))
+            }
+            _ if headers.contains_key(SPEC_VERSION) => Ok(Self::Binary),
+            _ => Err(Error::NotACloudEvent),
         }
     }
-    Ok(received)
+
+    /// Reads the event.
+    pub(crate) fn receive(self, headers: &HeaderMap, body: Bytes) -> Result<Received<'_>, Error> {
+        let received = match self {
+            Self::Binary => binary(headers, body)?,
+            Self::Structured => structured(&body)?,
+        };
+        for name in REQUIRED {
+            if received.attribute(name).is_none_or(str::is_empty) {
+                return Err(Error::Missing(name));
+            }
+        }
+        Ok(received)
+    }
 }
 
 /// The media type alone.
@@ -68,9 +78,6 @@ fn begins(kind: &str, prefix: &str) -> bool {
 }
 
 fn binary(headers: &HeaderMap, body: Bytes) -> Result<Received<'_>, Error> {
-    if !headers.contains_key(SPEC_VERSION) {
-        return Err(Error::NotACloudEvent);
-    }
     let mut attributes = Vec::with_capacity(ATTRIBUTES);
     let mut before = "";
     for (name, value) in headers {
@@ -104,7 +111,7 @@ fn header_text<'a>(name: &str, value: &'a HeaderValue) -> Result<Cow<'a, str>, E
         let text = unescape(quoted);
         return Ok(percent_decode(text.as_bytes()).decode_utf8().map_err(|_| wrong())?.into_owned().into());
     }
-    match text.bytes().any(|byte| byte == b'%') {
+    match text.as_bytes().contains(&b'%') {
         true => percent_decode(text.as_bytes()).decode_utf8().map_err(|_| wrong()),
         false => Ok(Cow::Borrowed(text)),
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty, reply, retry_later};
 use crate::{
-    cloudevent::{self, Received},
+    cloudevent::{self, Mode, Received},
     function::Function,
     invocation::{Invocation, LARGEST_EVENT, Outcome, ascii_json},
     serve::{self, Answer, Unread, discard, json},
@@ -67,24 +67,23 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
 async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received<'_>, Answer> {
     // A structured event is larger than its data by its attributes, and by a third in base64.
     const ENVELOPE: usize = LARGEST_EVENT / 3 + 64 * 1024;
-    let structured = cloudevent::is_structured(headers);
-    let limit = if structured { LARGEST_EVENT + ENVELOPE } else { LARGEST_EVENT };
+    let mode = match Mode::of(headers) {
+        Ok(mode) => mode,
+        Err(error) => {
+            discard(body).await;
+            return Err(no_event(&error));
+        }
+    };
+    let limit = match mode {
+        Mode::Binary => LARGEST_EVENT,
+        Mode::Structured => LARGEST_EVENT + ENVELOPE,
+    };
     let body = serve::receive(body, limit).await.map_err(|unread| match unread {
         Unread::TooLarge => too_large(),
         Unread::Truncated => refused(StatusCode::BAD_REQUEST, "the request's body was cut off"),
         Unread::TooSlow => refused(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"),
     })?;
-    let received = cloudevent::receive(headers, body).map_err(|error| {
-        let status = match error {
-            cloudevent::Error::Batched | cloudevent::Error::Format(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        let remedy = match error {
-            cloudevent::Error::NotACloudEvent => "; `--http-events 2.0` takes plain HTTP to the function",
-            _ => "",
-        };
-        refused(status, &format!("{error}{remedy}"))
-    })?;
+    let received = mode.receive(headers, body).map_err(|error| no_event(&error))?;
     if let Some(data) = &received.data {
         if data.len() > LARGEST_EVENT {
             return Err(too_large());
@@ -133,6 +132,18 @@ fn refused(status: StatusCode, message: &str) -> Answer {
     json(status, serde_json::to_vec(&Message { message }).expect("a string is always JSON"))
 }
 
+fn no_event(error: &cloudevent::Error) -> Answer {
+    let status = match error {
+        cloudevent::Error::Batched | cloudevent::Error::Format(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let remedy = match error {
+        cloudevent::Error::NotACloudEvent => "; `--http-events 2.0` takes plain HTTP to the function",
+        _ => "",
+    };
+    refused(status, &format!("{error}{remedy}"))
+}
+
 fn too_large() -> Answer {
     refused(StatusCode::PAYLOAD_TOO_LARGE, &format!("the event's data is larger than {LARGEST_EVENT} bytes"))
 }
@@ -160,7 +171,8 @@ mod tests {
 
     fn told(attributes: &[(&str, String)]) -> HeaderValue {
         let headers = headers(attributes);
-        context(&cloudevent::receive(&headers, bytes::Bytes::new()).unwrap()).unwrap()
+        let received = Mode::Binary.receive(&headers, bytes::Bytes::new()).unwrap();
+        context(&received).unwrap()
     }
 
     #[test]

@@ -19,7 +19,11 @@ pub use self::{
     function_url::{Caller, Visit},
     invoke::RequestId,
 };
-use crate::{cloudevent, function::Function, serve::Answer};
+use crate::{
+    cloudevent::{self, Error::NotACloudEvent},
+    function::Function,
+    serve::Answer,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const FUNCTION_ERROR: HeaderName = HeaderName::from_static("x-amz-function-error");
@@ -34,7 +38,7 @@ pub(crate) async fn handle(
     if let Some(call) = invoke::Call::of(head.uri.path()) {
         return Box::pin(invoke::answer(function, call, &head, body)).await;
     }
-    if function.settings.http_events && !cloudevent::is_event(&head.headers) {
+    if function.settings.http_events && cloudevent::Mode::of(&head.headers) == Err(NotACloudEvent) {
         let visit = Visit { peer, ..Visit::default() };
         return Box::pin(function_url::answer(function, &visit, &head, body)).await;
     }

@@ -43,17 +43,17 @@ pub(super) enum Call<'a> {
 impl<'a> Call<'a> {
     /// The call a path means, if it is one of this API's.
     pub(super) fn of(path: &'a str) -> Option<Self> {
-        let (version, rest) = path.strip_prefix('/')?.split_once("/functions/")?;
-        let (name, operation) = rest.rsplit_once('/')?;
-        if name.is_empty() || name.contains('/') {
-            return None;
-        }
-        match (version, operation) {
-            ("2015-03-31", "invocations") => Some(Self::Invoke(name)),
-            ("2014-11-13", "invoke-async") => Some(Self::InvokeAsync(name)),
-            ("2021-11-15", "response-streaming-invocations") => Some(Self::InvokeWithResponseStream(name)),
-            _ => None,
-        }
+        let name = |version: &str, operation: &str| {
+            let name = path.strip_prefix(version)?.strip_suffix(operation)?;
+            (!name.is_empty() && !name.contains('/')).then_some(name)
+        };
+        name("/2015-03-31/functions/", "/invocations")
+            .map(Self::Invoke)
+            .or_else(|| name("/2014-11-13/functions/", "/invoke-async").map(Self::InvokeAsync))
+            .or_else(|| {
+                let name = name("/2021-11-15/functions/", "/response-streaming-invocations")?;
+                Some(Self::InvokeWithResponseStream(name))
+            })
     }
 
     fn name(self) -> &'a str {
