@@ -66,4 +66,4 @@ pub use front::{Caller, RequestId, Visit};
 pub use host::Host;
 pub use logs::{Record, Source};
 pub use metrics::Metrics;
-pub use settings::{Inherit, Logs, OtherVersion, Reply, Settings};
+pub use settings::{Inherit, Logs, Mount, OtherVersion, Reply, Settings};
