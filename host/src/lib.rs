@@ -19,6 +19,7 @@
 //!   process's; there is no other.
 
 mod admin;
+mod arrival;
 mod body;
 mod cgroup;
 mod children;
