@@ -120,26 +120,14 @@ async fn processes_and_workers_multiply_and_every_reply_is_matched() {
 }
 
 /// The clients that take several at a time: Python's in processes of its own, the others in threads of theirs.
-const CLIENTS: [(&str, &str, &str); 4] = [
-    ("python", "python3.11", "app.handler"),
-    ("go", "provided.al2023", "none"),
-    ("rust", "provided.al2023", "none"),
-    ("java", "java17", "example.Fn::handleRequest"),
-];
+const CLIENTS: [built::Client; 4] = [built::PYTHON, built::GO, built::RUST, built::JAVA];
 
 #[tokio::test]
 async fn real_clients_take_several_at_a_time() {
-    for (name, runtime, handler) in CLIENTS {
-        let Some(code) = built::client(name) else { continue };
-        let settings = Settings {
-            runtime: Some(runtime.into()),
-            handler: Some(handler.into()),
-            directory: Some(code),
-            timeout: Duration::from_secs(4),
-            max_concurrency: Some(3),
-            logs: klr_host::Logs::Quiet,
-            ..Settings::default()
-        };
+    for client in CLIENTS {
+        let Some(settings) = client.settings() else { continue };
+        let name = client.name;
+        let settings = Settings { timeout: Duration::from_secs(4), max_concurrency: Some(3), ..settings };
         let host = Arc::new(start(settings).await);
         let sleep = |seconds: u32| later(&host, json!({"do": "sleep", "seconds": seconds}));
         let all: Vec<_> = (0..3).map(|_| sleep(2)).collect();
