@@ -126,6 +126,14 @@ impl Mounts {
         self.tmp = Tmp::Own(folder.to_owned());
     }
 
+    /// What is seen at `/tmp`, where that is not the machine's own.
+    pub(crate) fn own_tmp(&self) -> Option<&Path> {
+        match &self.tmp {
+            Tmp::Own(folder) => Some(folder),
+            Tmp::Needed | Tmp::Shared => None,
+        }
+    }
+
     /// Where a path is seen.
     pub(crate) fn seen(&self, path: &Path) -> PathBuf {
         let below = |folder: &Path, point: &str| {
