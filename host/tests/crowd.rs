@@ -26,7 +26,7 @@ async fn served(client: Client) {
                 for call in 0..CALLS {
                     // Not all of one size: what is read in one go, and what is not.
                     let sent =
-                        json!({"n": caller * CALLS + call, "pad": "x".repeat((caller * 1999) as usize)});
+                        json!({"n": caller * CALLS + call, "pad": "x".repeat((caller * 499) as usize)});
                     let answer = match call % 2 {
                         0 => event(&host, sent.to_string()).send().await.unwrap(),
                         _ => invoke(&host, sent.to_string()).await,

@@ -63,10 +63,11 @@ impl Launch {
         // What the machine has in its own `/opt` or `/tmp` (an interpreter, a runtime client) must stay in sight.
         let paths = std::iter::once(&self.program).chain(&self.arguments);
         let paths: Vec<PathBuf> = paths.flat_map(std::env::split_paths).collect();
-        let mut opt = self.layers.given().cloned().collect::<Vec<_>>();
+        let mut opt: Vec<PathBuf> = self.layers.given().cloned().collect();
         // In an image it is the function's.
         let needed = settings.inherit == Inherit::Image || paths.iter().any(|path| lies_in(path, "/opt"));
-        if !opt.is_empty() && needed && Path::new("/opt").is_dir() {
+        let has_some = Path::new("/opt").read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        if !opt.is_empty() && needed && has_some {
             opt.push("/opt".into());
         }
         let code = Some(self.directory.as_path()).filter(|_| settings.mount == Mount::All);
