@@ -3,7 +3,7 @@
 export KLR_CACHE ?= $(HOME)/.cache/klr-bridge
 VENV := $(KLR_CACHE)/venvs/awslambdaric
 
-.PHONY: demo test bench bench-host bench-pattern bench-queue build setup setup-test
+.PHONY: demo test bench bench-host bench-pattern bench-queue build host-static setup setup-test
 
 # Of the sources only those that are shown: AWS's SDKs are most of a first build.
 demo: setup
@@ -34,6 +34,12 @@ bench-queue:
 
 build: setup
 	cargo build --release --bin klr --bin klr-host
+
+# klr-host for any Linux image, Alpine's or an empty one: no libc, no loader. (With a target, or macros would be built so, too.)
+TARGET := $(shell uname -m)-unknown-linux-gnu
+host-static:
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p klr-host --bin klr-host --target $(TARGET)
+	@echo target/$(TARGET)/release/klr-host
 
 setup:
 	tests/setup.sh build

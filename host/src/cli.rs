@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Host, Inherit, Reply, Settings, admin, children,
+    Host, Inherit, Mount, Reply, Settings, admin, children,
     host::{self, Door},
 };
 
@@ -74,9 +74,13 @@ pub struct Args {
     /// Tell the function that it is restored from a snapshot, so that its hooks run
     #[arg(long)]
     snap_start: bool,
-    /// An unpacked layer; several in order, a later one wins. Search paths name its folders: nothing is put into /opt
+    /// An unpacked layer; several in order, a later one wins, file by file
     #[arg(long = "layer", value_name = "DIR")]
     layers: Vec<PathBuf>,
+    /// What the function sees where Lambda has it, where this machine allows mount namespaces: layers (at /opt), all (its
+    /// code at /var/task, too), none. What it does not see so, variables and search paths name where it lies
+    #[arg(long, value_name = "WHAT", default_value = "layers")]
+    mount: Mount,
     /// A variable for the function: NAME=VALUE, or NAME alone for the host's own value. The host's environment is the
     /// function's as well, but for PORT, K_*, KLR_*, Kubernetes' service variables and what Lambda reserves
     #[arg(long = "env", value_name = "K=V")]
@@ -132,6 +136,7 @@ impl Args {
             environment: self.environment.iter().filter_map(|given| variable(given)).collect(),
             inherit: Inherit::Image,
             layers: self.layers,
+            mount: self.mount,
             reply: self.reply,
             lazy: self.lazy,
             http_events: self.http_events.is_some(),

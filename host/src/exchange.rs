@@ -8,6 +8,7 @@
 //! It has *spare* room for as many invocations as calls of `next` wait, up to its limit: one, or
 //! `AWS_LAMBDA_MAX_CONCURRENCY`. The pool lists it once for each.
 
+mod refusal;
 mod state;
 
 use std::{
@@ -20,8 +21,8 @@ use http::HeaderValue;
 use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
-pub(crate) use self::state::Due;
 use self::state::{Phase, Running, State};
+pub(crate) use self::{refusal::Refusal, state::Due};
 use crate::{
     ending::{Ended, Ending},
     exit::Exit,
@@ -49,19 +50,6 @@ pub(crate) enum Answer {
     Streamed(usize),
     /// An error type in Lambda's terms, and the document the caller gets.
     Error(String, Bytes),
-}
-
-/// Why a call of the process is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("Invalid request ID")]
-    InvalidRequestId,
-    #[error("Invoke timeout")]
-    TooLate,
-    #[error(
-        "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
-    )]
-    InvalidState { from: &'static str, to: &'static str },
 }
 
 /// One process's half of the Runtime API.
@@ -222,7 +210,7 @@ impl Exchange {
                 self.settled.notify_waiters();
             }
             Phase::Open if self.several || state.running.is_empty() => {}
-            _ => return Err(Refusal::InvalidState { from: state.name(), to: "Ready" }),
+            _ => return Err(Refusal::to("Ready", &state)),
         }
         state.polls += 1;
         let answered = state.answered.take();
@@ -364,7 +352,7 @@ impl Exchange {
         let state = self.lock();
         match state.phase {
             Phase::Starting => Ok(()),
-            _ => Err(Refusal::InvalidState { from: state.name(), to }),
+            _ => Err(Refusal::to(to, &state)),
         }
     }
 
@@ -372,7 +360,7 @@ impl Exchange {
     pub(crate) fn init_error(&self, document: Bytes) -> Result<(), Refusal> {
         let mut state = self.lock();
         let Phase::Starting = state.phase else {
-            return Err(Refusal::InvalidState { from: state.name(), to: "InitError" });
+            return Err(Refusal::to("InitError", &state));
         };
         state.phase = Phase::Failed(document);
         self.settled.notify_waiters();

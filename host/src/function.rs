@@ -11,8 +11,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     Metrics, Settings,
+    arrival::Room,
     flight::{Flight, Place},
-    invocation::{Done, Invocation, platform_failure},
+    invocation::{Done, Invocation, LARGEST_EVENT, platform_failure},
     pool::Pool,
     sandbox::{End, Plan, Sandbox},
     threads::Threads,
@@ -37,8 +38,10 @@ pub(crate) struct Function {
     /// Where callers are served.
     pub(crate) threads: Threads,
     pool: Arc<Pool>,
-    /// Invocations running and waiting. An event is read only when there is a place for it, so this bounds memory too.
+    /// Invocations running and waiting.
     places: Arc<Semaphore>,
+    /// For events that have come in part: as much as all places could hold. The two bound what callers cost in memory.
+    pub(crate) room: Room,
     most: usize,
     /// How the last start went; unset before the first.
     initialised: watch::Sender<Option<bool>>,
@@ -64,6 +67,7 @@ impl Function {
             plan: Arc::new(plan),
             metrics,
             places: Arc::new(Semaphore::new(most)),
+            room: Room::of(most.saturating_mul(LARGEST_EVENT)),
             most,
             initialised: watch::Sender::new(None),
             sandboxes: TaskTracker::new(),
@@ -173,6 +177,11 @@ impl Function {
         None
     }
 
+    /// Whether there is no place in the queue.
+    pub(crate) fn full(&self) -> bool {
+        self.places.available_permits() == 0
+    }
+
     /// A place in the queue, if there is one.
     pub(crate) fn admit(&self) -> Result<Place, Saturated> {
         match Arc::clone(&self.places).try_acquire_owned() {
@@ -210,7 +219,8 @@ impl Function {
         self.pool.submit(Flight::new(invocation, place, None, Arc::clone(&self.metrics)));
     }
 
-    fn throttle(&self) -> Saturated {
+    /// Counts an invocation that is turned away.
+    pub(crate) fn throttle(&self) -> Saturated {
         self.metrics.throttled();
         Saturated
     }

@@ -1,8 +1,8 @@
 //! Unpacked layers: where each puts what it brings, and which of two wins.
 //!
-//! On Lambda layers are merged into `/opt`, a later one over an earlier. Only root could do that here, and it would be
-//! done to the whole machine; so search paths name each layer's own folders, the last layer's first, and the real `/opt`
-//! after them. What names a file in `/opt` by its full path finds it only if it is there.
+//! On Lambda layers are merged into `/opt`, a later one over an earlier. Where the machine lets us mount (the module `mount`),
+//! the function's processes see them so. Elsewhere search paths name each layer's own folders, the last layer's first, and the
+//! real `/opt` after them; what names a file in `/opt` by its full path finds it only if it is there.
 
 use std::path::{Path, PathBuf};
 
@@ -30,12 +30,9 @@ impl Layers {
         Ok(Self(folders))
     }
 
-    /// The one layer there is.
-    pub(crate) fn only(&self) -> Option<&Path> {
-        match self.0.as_slice() {
-            [layer, _] => Some(layer),
-            _ => None,
-        }
+    /// Those that were given: all but the machine's own `/opt`.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &PathBuf> {
+        self.0.iter().filter(|folder| folder.as_path() != Path::new("/opt"))
     }
 
     /// Leaves out the machine's own `/opt`.

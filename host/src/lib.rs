@@ -19,6 +19,7 @@
 //!   process's; there is no other.
 
 mod admin;
+mod arrival;
 mod body;
 mod cgroup;
 mod children;
@@ -66,4 +67,4 @@ pub use front::{Caller, RequestId, Visit};
 pub use host::Host;
 pub use logs::{Record, Source};
 pub use metrics::Metrics;
-pub use settings::{Inherit, Logs, OtherVersion, Reply, Settings};
+pub use settings::{Inherit, Logs, Mount, OtherVersion, Reply, Settings};

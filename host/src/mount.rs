@@ -4,7 +4,8 @@
 //! Each process gets a mount namespace of its own, made by util-linux's `unshare` and `mount` before the program takes over:
 //! a system call between fork and exec would be unsafe code. Root needs no more than that; anybody else is given a user
 //! namespace too, in which the function sees itself as root, where the kernel allows those. Both mount points have to
-//! exist; root makes them. Where any of it is missing, the code stays where it is, and variables and search paths say so.
+//! exist; root makes them. Several layers are one overlay: nothing is copied, and a file of a later one hides an earlier's.
+//! Where any of it is missing, all stays where it is, the log says why, and variables and search paths say where.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -21,13 +22,16 @@ const TASK: &str = "/var/task";
 const OPT: &str = "/opt";
 /// Where functions write.
 const TMP: &str = "/tmp";
-/// Binds each triple up to `--` (how, what, where), goes where the next argument says, and becomes the rest. `$0` is `mount`.
+/// Mounts each four up to `--` (type, how, what, where), goes where the next argument says, and becomes the rest. `$0` is
+/// `mount`.
 ///
-/// The plain bind is for what was mounted with restrictions that an unprivileged remount may not touch.
+/// The plain bind is for what was mounted with restrictions that an unprivileged remount may not touch. By the old system call:
+/// the new ones take no more than 256 bytes of an option.
 const SCRIPT: &str = r#"
 while [ "$1" != -- ]; do
-    "$0" -o "$1" "$2" "$3" 2>/dev/null || "$0" --bind "$2" "$3" || exit 125
-    shift 3
+    LIBMOUNT_FORCE_MOUNT2=always "$0" -t "$1" -o "$2" "$3" "$4" 2>/dev/null ||
+        { [ "$1" = none ] && "$0" --bind "$3" "$4"; } || exit 125
+    shift 4
 done
 cd "$2" || exit 125
 unset OLDPWD
@@ -37,6 +41,8 @@ exec "$@"
 
 /// How code and layers are bound.
 const READ_ONLY: &str = "bind,ro";
+/// What an overlay's list of folders cannot have in a name, or `mount` in an option.
+const SEPARATORS: [char; 4] = [':', ',', '\\', '"'];
 
 /// What a machine mounts with; `None` where it does not let us.
 static TOOLS: OnceCell<Option<Tools>> = OnceCell::const_new();
@@ -52,8 +58,10 @@ struct Tools {
 #[derive(Debug, Clone)]
 pub(crate) struct Mounts {
     tools: Tools,
-    code: PathBuf,
-    layer: Option<PathBuf>,
+    /// At `/var/task`. `None`: where it is.
+    code: Option<PathBuf>,
+    /// At `/opt`, the one that wins first. Empty: the machine's own is there.
+    opt: Vec<PathBuf>,
     tmp: Tmp,
 }
 
@@ -69,11 +77,38 @@ enum Tmp {
 }
 
 impl Mounts {
-    /// Of a code directory, and a layer where there is one to be seen. `None`: the machine does not allow it.
-    pub(crate) async fn new(code: &Path, layer: Option<&Path>) -> Option<Self> {
+    /// Of a code directory and folders for `/opt`, the one that wins first, as far as the machine allows it. `None`: not at all.
+    pub(crate) async fn new(code: Option<&Path>, opt: Vec<PathBuf>) -> Option<Self> {
+        if code.is_none() && opt.is_empty() {
+            return None;
+        }
         let tools = TOOLS.get_or_init(Tools::find).await.clone()?;
-        let layer = layer.filter(|_| present(Path::new(OPT), &tools)).map(Path::to_owned);
-        Some(Self { tools, code: code.to_owned(), layer, tmp: Tmp::Shared })
+        let code = code.filter(|_| present(TASK, &tools)).map(Path::to_owned);
+        let opt = if opt.is_empty() || present(OPT, &tools) { opt } else { Vec::new() };
+        let mut mounts = Self { tools, code, opt, tmp: Tmp::Shared };
+        if mounts.opt.len() > 1 && !mounts.overlay().await {
+            mounts.opt.clear();
+        }
+        (mounts.code.is_some() || !mounts.opt.is_empty()).then_some(mounts)
+    }
+
+    /// Whether several folders can be seen as one. Not every kernel, and not every file system, has it.
+    async fn overlay(&self) -> bool {
+        let odd = self.opt.iter().find(|folder| folder.to_string_lossy().contains(SEPARATORS));
+        if let Some(folder) = odd {
+            told(&format!("{} has one of {SEPARATORS:?} in its name", folder.display()));
+        } else if self.work().await {
+            return true;
+        } else {
+            told("this machine cannot lay several folders over each other (overlayfs)");
+        }
+        false
+    }
+
+    async fn work(&self) -> bool {
+        let mut command = self.command(OsStr::new("true"), &[], Path::new("/"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.status().await.is_ok_and(|status| status.success())
     }
 
     /// Leaves the machine's own `/tmp` in sight.
@@ -91,19 +126,28 @@ impl Mounts {
         self.tmp = Tmp::Own(folder.to_owned());
     }
 
+    /// What is seen at `/tmp`, where that is not the machine's own.
+    pub(crate) fn own_tmp(&self) -> Option<&Path> {
+        match &self.tmp {
+            Tmp::Own(folder) => Some(folder),
+            Tmp::Needed | Tmp::Shared => None,
+        }
+    }
+
     /// Where a path is seen.
     pub(crate) fn seen(&self, path: &Path) -> PathBuf {
         let below = |folder: &Path, point: &str| {
             let rest = path.strip_prefix(folder).ok()?;
             Some(if rest.as_os_str().is_empty() { point.into() } else { Path::new(point).join(rest) })
         };
-        let layer = || self.layer.as_ref().and_then(|layer| below(layer, OPT));
-        below(&self.code, TASK).or_else(layer).unwrap_or_else(|| path.to_owned())
+        let code = self.code.as_ref().and_then(|code| below(code, TASK));
+        let layer = || self.opt.iter().find_map(|layer| below(layer, OPT));
+        code.or_else(layer).unwrap_or_else(|| path.to_owned())
     }
 
     /// Whether the machine's own `/opt` is out of sight.
     pub(crate) fn hides_opt(&self) -> bool {
-        self.layer.is_some()
+        !self.opt.is_empty() && !self.opt.iter().any(|folder| folder == Path::new(OPT))
     }
 
     /// What starts `program` with that view, in `directory` (as it is seen).
@@ -116,20 +160,27 @@ impl Mounts {
         let Tools { unshare, mount, flags } = &self.tools;
         let mut command = tokio::process::Command::new(unshare);
         command.args(*flags).args(["/bin/sh", "-c", SCRIPT]).arg(mount);
-        command.arg(READ_ONLY).arg(&self.code).arg(TASK);
-        match &self.layer {
-            Some(layer) => {
-                command.arg(READ_ONLY).arg(layer).arg(OPT);
-            }
+        let mut bind = |how: &str, what: &Path, point: &str| {
+            command.args(["none", how]).arg(what).arg(point);
+        };
+        if let Some(code) = &self.code {
+            bind(READ_ONLY, code, TASK);
+        }
+        match self.opt.as_slice() {
             // The machine's own: nobody writes there.
-            None if Path::new(OPT).is_dir() => {
-                command.arg(READ_ONLY).arg(OPT).arg(OPT);
+            [] if Path::new(OPT).is_dir() => bind(READ_ONLY, Path::new(OPT), OPT),
+            [] => {}
+            [folder] => bind(READ_ONLY, folder, OPT),
+            several => {
+                let folders: Vec<&OsStr> = several.iter().map(|folder| folder.as_os_str()).collect();
+                let mut how = OsString::from("ro,lowerdir=");
+                how.push(folders.join(OsStr::new(":")));
+                command.args(["overlay".as_ref(), how.as_os_str(), "layers".as_ref(), OPT.as_ref()]);
             }
-            None => {}
         }
         // The last: the others may lie in the machine's own.
         if let Tmp::Own(folder) = &self.tmp {
-            command.arg("bind").arg(folder).arg(TMP);
+            command.args(["none", "bind"]).arg(folder).arg(TMP);
         }
         command.arg("--").arg(self.seen(directory)).arg(program).args(arguments).current_dir("/");
         command
@@ -141,34 +192,35 @@ impl Tools {
     async fn find() -> Option<Self> {
         let flags: &[&str] = if rustix::process::geteuid().is_root() { &["-m"] } else { &["-r", "-m"] };
         let on_path = |name| crate::launch::on_path(name).into_iter().next();
-        let tools = Self { unshare: on_path("unshare")?, mount: on_path("mount")?, flags };
-        let works = present(Path::new(TASK), &tools) && tools.work().await;
+        let (Some(unshare), Some(mount)) = (on_path("unshare"), on_path("mount")) else {
+            told("no `unshare` and `mount` are on the path: install util-linux");
+            return None;
+        };
+        let tools = Self { unshare, mount, flags };
+        let trial = Mounts { tools: tools.clone(), code: None, opt: Vec::new(), tmp: Tmp::Own(TMP.into()) };
+        let works = trial.work().await;
         if !works {
-            tracing::info!(
-                "functions see their code where it lies: /var/task and /opt need root, or user namespaces and both folders"
-            );
+            told("this machine allows no mount namespace: it takes root (CAP_SYS_ADMIN), or user namespaces");
         }
         works.then_some(tools)
     }
+}
 
-    async fn work(&self) -> bool {
-        let mounts = Self::trial(self);
-        let mut command = mounts.command(OsStr::new("true"), &[], &mounts.code);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        command.status().await.is_ok_and(|status| status.success())
-    }
-
-    fn trial(&self) -> Mounts {
-        Mounts { tools: self.clone(), code: std::env::temp_dir(), layer: None, tmp: Tmp::Needed }
-    }
+/// Says why something is not seen where Lambda has it.
+fn told(why: &str) {
+    tracing::warn!(why, "functions see code and layers where they lie, not at /var/task and /opt");
 }
 
 /// Whether the mount point is there, or could be made.
-fn present(point: &Path, tools: &Tools) -> bool {
+fn present(point: &str, tools: &Tools) -> bool {
     let root = tools.flags == ["-m"];
-    point.is_dir() || root && made(point).is_ok()
+    let present = Path::new(point).is_dir() || root && made(point).is_ok();
+    if !present {
+        told(&format!("there is no {point} to mount on, and only root could make it"));
+    }
+    present
 }
 
-fn made(point: &Path) -> io::Result<()> {
-    fs::create_dir_all(point).inspect(|()| tracing::info!(folder = %point.display(), "made to mount on"))
+fn made(point: &str) -> io::Result<()> {
+    fs::create_dir_all(point).inspect(|()| tracing::info!(folder = point, "made to mount on"))
 }

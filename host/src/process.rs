@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     io,
     os::fd::AsRawFd,
-    path::Path,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -25,7 +25,7 @@ use tokio_util::{
 use crate::{
     Source, cgroup, children,
     exit::Exit,
-    logs::{Stream, read},
+    logs::{Stream, outlet::Outlet, read},
     mount::Mounts,
 };
 
@@ -34,6 +34,20 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// How a runtime client finds the descriptor where it can write whole records instead of lines.
 const FRAMES: &str = "_LAMBDA_TELEMETRY_LOG_FD";
+
+/// How several workers in one find the socket where each gets an output of its own. Python's client forks them.
+const OUTLET: &str = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET";
+
+/// How a program may write, beside its standard output and error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// It may not.
+    Plain,
+    /// Whole records, to a descriptor.
+    Framed,
+    /// Each of its workers to a socket: several writers would get into each other's frames.
+    Workers,
+}
 
 /// What is started.
 pub(crate) struct Program<'a> {
@@ -44,8 +58,7 @@ pub(crate) struct Program<'a> {
     pub(crate) mounts: Option<&'a Mounts>,
     /// Whose output it writes.
     pub(crate) source: Source,
-    /// Whether it is given a descriptor for whole records.
-    pub(crate) framed: bool,
+    pub(crate) output: Output,
     /// One of its variables, as `NAME=value`, that no other process has: what it leaves behind is found by it.
     pub(crate) mark: &'a str,
     /// A limit to enforce where that can be done.
@@ -88,7 +101,12 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let frames = if program.framed { Some(frames(&mut command)?) } else { None };
+        let (mut frames, mut outlet) = (None, None);
+        match program.output {
+            Output::Plain => {}
+            Output::Framed => frames = Some(self::frames(&mut command)?),
+            Output::Workers => outlet = self::outlet(&mut command, program.mounts),
+        }
         let (mut child, leader, limits) = spawn(&mut command, program)?;
         // With it goes our end of what the child writes frames to: it alone keeps that open.
         drop(command);
@@ -103,6 +121,12 @@ impl Process {
             rest.spawn(read::frames(pipe, log.clone()));
         }
         let (told, exit) = watch::channel(None);
+        if let Some(outlet) = outlet {
+            let mut exit = exit.clone();
+            rest.spawn(outlet.serve(log.clone(), async move {
+                let _ = exit.wait_for(Option::is_some).await;
+            }));
+        }
         let kill = kill.child_token();
         let remains = Remains { leader, mark: program.mark.to_owned(), limits };
         rest.spawn(reap(child, remains, told, kill.clone()));
@@ -180,6 +204,24 @@ fn frames(command: &mut Command) -> io::Result<pipe::Receiver> {
     command.env(FRAMES, theirs.as_raw_fd().to_string());
     command.preserved_fds(vec![theirs.into()]);
     pipe::Receiver::from_owned_fd(ours.into())
+}
+
+/// Gives the child's workers a socket for their output. Without it all write to the child's own.
+fn outlet(command: &mut Command, mounts: Option<&Mounts>) -> Option<Outlet> {
+    let (folder, seen) = match mounts.and_then(Mounts::own_tmp) {
+        Some(folder) => (folder.to_owned(), PathBuf::from("/tmp")),
+        None => (std::env::temp_dir(), std::env::temp_dir()),
+    };
+    match Outlet::open(&folder) {
+        Ok(outlet) => {
+            command.env(OUTLET, seen.join(outlet.name()));
+            Some(outlet)
+        }
+        Err(error) => {
+            tracing::warn!(%error, folder = %folder.display(), "lines of the function's workers may be mixed up");
+            None
+        }
+    }
 }
 
 /// A process group that does not outlive this value.

@@ -22,7 +22,7 @@ use crate::{
     logs::Writer,
     observer::{Facts, Observer},
     pool::Pool,
-    process::{Process, Program},
+    process::{Output, Process, Program},
     runtime_api::Endpoint,
     telemetry::event::Phase,
     threads::Threads,
@@ -286,8 +286,7 @@ impl Sandbox {
             directory: &launch.directory,
             mounts: environment.mounts.as_ref(),
             source: Source::Function,
-            // Several writers at once would get into each other's frames.
-            framed: plan.max_concurrency.is_none(),
+            output: if plan.max_concurrency.is_some() { Output::Workers } else { Output::Framed },
             mark: &mark,
             memory_mb: plan.memory_mb,
         };

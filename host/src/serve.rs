@@ -23,8 +23,6 @@ const LARGEST_HEAD: usize = 2 * 1024 * 1024;
 /// A caller that has not sent a request's head by then is cut off. Idle connections end so too, hence longer than the 90 s
 /// after which clients commonly drop theirs: a request must not meet a connection we are just closing.
 const HEAD_WITHIN: Duration = Duration::from_secs(120);
-/// A caller holds a place in the queue while its event arrives, so not for ever.
-const BODY_WITHIN: Duration = Duration::from_secs(60);
 /// What is read and thrown away of a body nobody wants, so that a caller gets to read our answer instead of a reset.
 const DISCARD: usize = 64 * 1024 * 1024;
 
@@ -166,17 +164,6 @@ pub(crate) enum Unread {
     TooLarge,
     Truncated,
     TooSlow,
-}
-
-/// A caller's body of at most `limit` bytes, in good time.
-pub(crate) async fn receive(
-    body: impl hyper::body::Body<Data = Bytes> + Unpin,
-    limit: usize,
-) -> Result<Bytes, Unread> {
-    match tokio::time::timeout(BODY_WITHIN, read(body, limit)).await {
-        Ok(read) => read.map(|(bytes, _)| bytes),
-        Err(_) => Err(Unread::TooSlow),
-    }
 }
 
 /// A body of at most `limit` bytes, and its trailers. What is larger is read to its end and thrown away.

@@ -64,9 +64,9 @@ pub struct Settings {
     pub inherit: Inherit,
     /// Unpacked layers, in order: what a later one has wins. They stand for what Lambda would have merged into `/opt`.
     pub layers: Vec<PathBuf>,
-    /// Let the processes see the code at `/var/task` and a single layer at `/opt`, as on Lambda and read-only, where the
-    /// machine allows it: in a mount namespace of their own (the module `mount` says how). Elsewhere, and with several layers, search paths name their folders.
-    pub mount: bool,
+    /// What the processes see where Lambda has it, read-only, where the machine allows it: in a mount namespace of their own (the
+    /// module `mount` says how). What they do not see so, search paths and variables name where it lies.
+    pub mount: Mount,
     /// Where each environment gets a folder that it sees as its own `/tmp`, where `mount` works and nothing in the machine's
     /// `/tmp` is needed. It goes with the environment. `None`: they share the machine's.
     pub temporary: Option<PathBuf>,
@@ -121,7 +121,7 @@ impl Default for Settings {
             platform: Vec::new(),
             inherit: Inherit::Needed,
             layers: Vec::new(),
-            mount: false,
+            mount: Mount::Nothing,
             temporary: None,
             reply: Reply::Auto,
             lazy: false,
@@ -231,6 +231,31 @@ pub enum Inherit {
     /// All but what is the host's own (`PORT`, `K_*`, `KLR_*`) or Kubernetes' (service variables): the host is the entry
     /// point of a function image, so what the image and the Knative Service set was meant for the function.
     Image,
+}
+
+/// What the function's processes see where Lambda has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mount {
+    /// Nothing: all is where it lies.
+    #[default]
+    Nothing,
+    /// The layers at `/opt`.
+    Layers,
+    /// The layers at `/opt`, and the code at `/var/task`: what is beside its folder is out of reach of `..`.
+    All,
+}
+
+impl FromStr for Mount {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::Nothing),
+            "layers" => Ok(Self::Layers),
+            "all" => Ok(Self::All),
+            _ => Err("expected none, layers or all".to_owned()),
+        }
+    }
 }
 
 /// What a CloudEvent is answered with when the function succeeded.

@@ -6,81 +6,17 @@ mod common;
 use std::{
     io::Read,
     net::TcpListener,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     time::Duration,
 };
 
-use common::{BOOTSTRAP, code, event_to, eventually, exists, free, header, json, python};
+use common::{
+    BOOTSTRAP, code, event_to, eventually, exists, free, header, json, python,
+    running::{Running, open},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-
-/// A running `klr-host`. Killed, if a test fails before it ends by itself.
-struct Running {
-    child: Child,
-    listen: String,
-    admin: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let (listen, admin) = (free(), free());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_klr-host"));
-        command.args(["--listen", &listen, "--admin", &admin]).args(arguments);
-        command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { child: command.spawn().unwrap(), listen, admin }
-    }
-
-    async fn accepts(&self) {
-        for _ in 0..1000 {
-            if open(&self.listen).await {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        panic!("the port is still closed");
-    }
-
-    async fn ask(&self, data: &'static str) -> reqwest::Response {
-        event_to(&self.listen, data).send().await.unwrap()
-    }
-
-    async fn admin(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.admin)).await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    fn signal(&self, name: &str) {
-        Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-    }
-
-    /// Its exit code, and what it wrote to standard output.
-    async fn ended(&mut self) -> (Option<i32>, String) {
-        let mut code = None;
-        eventually("it ends", || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
-        })
-        .await;
-        let mut written = String::new();
-        self.child.stdout.take().unwrap().read_to_string(&mut written).unwrap();
-        (code.unwrap().code(), written)
-    }
-}
-
-/// Whether somebody listens there. The system may make a connection to a free port one with itself.
-async fn open(address: &str) -> bool {
-    TcpStream::connect(address)
-        .await
-        .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
-}
 
 fn refused(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klr-host"));
@@ -262,7 +198,39 @@ fn bad_usage_is_told_and_exits_2() {
     told(&["--code", path, "--", "true"], &[("PORT", "x")], "PORT");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    told(&["--listen", &address, "--", "true"], &[], "in use");
+    told(&["--listen", &address, "--", "true"], &[], &format!("--listen {address}: Address already in use"));
+}
+
+/// A second host beside the first, with the same default: it must not serve without its health being told.
+#[test]
+fn an_admin_port_in_use_is_told_and_exits_2() {
+    let (taken, listen, code) = (TcpListener::bind("127.0.0.1:0").unwrap(), free(), code(BOOTSTRAP));
+    let address = taken.local_addr().unwrap().to_string();
+    let arguments = [&["--listen", &listen, "--admin", &address][..], &provided(&code)].concat();
+    let output = Command::new(env!("CARGO_BIN_EXE_klr-host")).args(arguments).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains(&format!("--admin {address}: Address already in use")), "{told}");
+    assert!(output.stdout.is_empty(), "nothing was started");
+}
+
+#[tokio::test]
+async fn a_host_that_drains_is_alive_and_not_ready() {
+    let code = code(BOOTSTRAP);
+    let mut host = Running::start(&[&provided(&code)[..], &["--timeout", "30s"]].concat(), &[]);
+    host.accepts().await;
+    let running = tokio::spawn(event_to(&host.listen, r#"{"do":"sleep","seconds":3}"#).send());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(host.admin("/readyz").await, (200, "ok\n".into()));
+    host.signal("-TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(host.admin("/readyz").await, (503, "draining\n".into()));
+    assert_eq!(host.admin("/healthz").await.0, 200);
+    let (_, metrics) = host.admin("/metrics").await;
+    assert!(metrics.contains("klr_concurrent_executions{function=\"function\"} 1\n"), "{metrics}");
+    assert!(!open(&host.listen).await, "nobody new is let in");
+    assert_eq!(running.await.unwrap().unwrap().status(), 200);
+    assert_eq!(host.ended().await.0, Some(0));
 }
 
 #[tokio::test]

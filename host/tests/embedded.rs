@@ -9,7 +9,7 @@ use bytes::Bytes;
 use common::python;
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use klr_host::{Body, Embedded, Logs, OtherVersion, RequestId, Settings};
+use klr_host::{Body, Embedded, Logs, Mount, OtherVersion, RequestId, Settings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -60,7 +60,7 @@ fn function() -> Option<(Settings, [TempDir; 2])> {
         directory: Some(code.path().to_owned()),
         layers: vec![layer.path().to_owned()],
         timeout: Duration::from_secs(30),
-        mount: true,
+        mount: Mount::All,
         lazy: true,
         ahead: false,
         logs: Logs::Quiet,

@@ -6,7 +6,7 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{built, code, event, eventually, invoke, json, provided, start};
-use klr_host::{Host, Settings};
+use klr_host::{Host, Logs, Settings, Source};
 use serde_json::{Value, json};
 
 const WORKERS: &str = include_str!("common/workers.py");
@@ -120,26 +120,14 @@ async fn processes_and_workers_multiply_and_every_reply_is_matched() {
 }
 
 /// The clients that take several at a time: Python's in processes of its own, the others in threads of theirs.
-const CLIENTS: [(&str, &str, &str); 4] = [
-    ("python", "python3.11", "app.handler"),
-    ("go", "provided.al2023", "none"),
-    ("rust", "provided.al2023", "none"),
-    ("java", "java17", "example.Fn::handleRequest"),
-];
+const CLIENTS: [built::Client; 4] = [built::PYTHON, built::GO, built::RUST, built::JAVA];
 
 #[tokio::test]
 async fn real_clients_take_several_at_a_time() {
-    for (name, runtime, handler) in CLIENTS {
-        let Some(code) = built::client(name) else { continue };
-        let settings = Settings {
-            runtime: Some(runtime.into()),
-            handler: Some(handler.into()),
-            directory: Some(code),
-            timeout: Duration::from_secs(4),
-            max_concurrency: Some(3),
-            logs: klr_host::Logs::Quiet,
-            ..Settings::default()
-        };
+    for client in CLIENTS {
+        let Some(settings) = client.settings() else { continue };
+        let name = client.name;
+        let settings = Settings { timeout: Duration::from_secs(4), max_concurrency: Some(3), ..settings };
         let host = Arc::new(start(settings).await);
         let sleep = |seconds: u32| later(&host, json!({"do": "sleep", "seconds": seconds}));
         let all: Vec<_> = (0..3).map(|_| sleep(2)).collect();
@@ -158,4 +146,34 @@ async fn real_clients_take_several_at_a_time() {
             assert_eq!(reply.await.unwrap(), json!({"n": n}), "{name}");
         }
     }
+}
+
+/// Python's workers share their parent's standard output, and write a line in two goes.
+#[tokio::test]
+async fn workers_do_not_get_into_each_others_lines() {
+    let Some(settings) = built::PYTHON.settings() else { return };
+    let (records, mut written) = tokio::sync::mpsc::channel(10_000);
+    let logs = Logs::Records(records);
+    let host = Arc::new(start(Settings { max_concurrency: Some(3), logs, ..settings }).await);
+    let env = ask(&host, json!({"do": "context"})).await["env"].clone();
+    let socket = std::path::PathBuf::from(env["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"].as_str().unwrap());
+    assert!(socket.exists());
+    let lines = ["a", "b", "c"].map(|letter| letter.repeat(5000));
+    let all = lines.clone().map(|line| later(&host, json!({"do": "print", "lines": 500, "line": line})));
+    let mut pids = Vec::new();
+    for one in all {
+        pids.push(one.await.unwrap().as_u64().unwrap());
+    }
+    pids.dedup();
+    assert!(pids.len() > 1, "they ran side by side");
+    Arc::into_inner(host).unwrap().stop(Duration::from_secs(5)).await;
+    assert!(!socket.exists(), "the socket goes with the process");
+    let mut counts = [0; 3];
+    while let Ok(record) = written.try_recv() {
+        if record.source == Source::Function {
+            let line = lines.iter().position(|line| *line.as_bytes() == record.text[..]);
+            counts[line.unwrap_or_else(|| panic!("mixed up: {} bytes", record.text.len()))] += 1;
+        }
+    }
+    assert_eq!(counts, [500; 3]);
 }

@@ -142,6 +142,14 @@ async fn only_a_function_from_a_snapshot_is_restored() {
     assert_eq!(failed["errorType"], "Runtime.AfterRestoreError");
 }
 
+/// Undocumented, and asked by what waits for the endpoint.
+#[tokio::test]
+async fn a_ping_is_answered() {
+    let (host, _code) = bootstrap().await;
+    let told = json(invoke(&host, r#"{"do":"ping"}"#).await).await;
+    assert_eq!(told, serde_json::json!([200, "pong"]));
+}
+
 #[tokio::test]
 async fn no_call_stalls() {
     let (host, _code) = bootstrap().await;

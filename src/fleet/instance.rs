@@ -169,7 +169,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         environment: variables.collect(),
         provisioned: spec.provisioned,
         snap_start: spec.snap_start,
-        mount: true,
+        mount: klr_host::Mount::All,
         log_group: Some(spec.logging.group.clone()),
         log_format: spec.logging.json.then(|| "JSON".to_owned()),
         log_level: spec.logging.application_level.clone(),

@@ -14,7 +14,7 @@ use crate::{
     Source,
     mount::Mounts,
     observer::Observer,
-    process::{Process, Program},
+    process::{Output, Process, Program},
 };
 
 /// What only the runtime is told. Names that begin with `_` are its own too.
@@ -61,7 +61,7 @@ impl Processes {
                 directory: Path::new("/"),
                 mounts,
                 source: Source::Extension,
-                framed: false,
+                output: Output::Plain,
                 mark: &format!("{MARK}={marked}"),
                 memory_mb: None,
             };

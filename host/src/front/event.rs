@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty, reply, retry_later};
 use crate::{
+    arrival::{self, Refused},
     cloudevent::{self, Mode, Received},
+    flight::Place,
     function::Function,
     invocation::{Invocation, LARGEST_EVENT, Outcome, ascii_json},
-    serve::{self, Answer, Unread, discard, json},
+    serve::{Answer, Unread, discard, json},
     trace,
 };
 
@@ -25,12 +27,8 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return answer;
     }
-    let Ok(place) = function.admit() else {
-        discard(body).await;
-        return saturated();
-    };
-    let received = match read_event(&head.headers, body).await {
-        Ok(received) => received,
+    let (place, received) = match read_event(function, &head.headers, body).await {
+        Ok(read) => read,
         Err(refused) => return refused,
     };
     let id = new_id();
@@ -64,7 +62,11 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
     answer
 }
 
-async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received<'_>, Answer> {
+async fn read_event<'a>(
+    function: &Function,
+    headers: &'a HeaderMap,
+    body: Incoming,
+) -> Result<(Place, Received<'a>), Answer> {
     // A structured event is larger than its data by its attributes, and by a third in base64.
     const ENVELOPE: usize = LARGEST_EVENT / 3 + 64 * 1024;
     let mode = match Mode::of(headers) {
@@ -78,10 +80,15 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received<'_>,
         Mode::Binary => LARGEST_EVENT,
         Mode::Structured => LARGEST_EVENT + ENVELOPE,
     };
-    let body = serve::receive(body, limit).await.map_err(|unread| match unread {
-        Unread::TooLarge => too_large(),
-        Unread::Truncated => refused(StatusCode::BAD_REQUEST, "the request's body was cut off"),
-        Unread::TooSlow => refused(StatusCode::REQUEST_TIMEOUT, "the request's body took too long"),
+    let (place, body) = arrival::receive(function, body, limit).await.map_err(|why| match why {
+        Refused::Saturated => saturated(),
+        Refused::Unread(Unread::TooLarge) => too_large(),
+        Refused::Unread(Unread::Truncated) => {
+            refused(StatusCode::BAD_REQUEST, "the request's body was cut off")
+        }
+        Refused::Unread(Unread::TooSlow) => {
+            refused(StatusCode::REQUEST_TIMEOUT, "the request's body took too long")
+        }
     })?;
     let received = mode.receive(headers, body).map_err(|error| no_event(&error))?;
     if let Some(data) = &received.data {
@@ -97,7 +104,7 @@ async fn read_event(headers: &HeaderMap, body: Incoming) -> Result<Received<'_>,
             })?;
         }
     }
-    Ok(received)
+    Ok((place, received))
 }
 
 /// The attributes as the function's client context. Strings only, and no `client`: clients die of anything else. Where

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, OtherVersion, Settings, layers::Layers, mount::Mounts};
+use crate::{Error, Inherit, Mount, OtherVersion, Settings, layers::Layers, mount::Mounts};
 use managed::Search;
 
 const WRAPPER: &str = "AWS_LAMBDA_EXEC_WRAPPER";
@@ -34,7 +34,7 @@ impl Launch {
     /// Finds what `settings` mean on this machine.
     pub(crate) async fn find(settings: &Settings) -> Result<Self, Error> {
         let found = Self::unmounted(settings).await?;
-        Ok(if settings.mount { found.mounted().await } else { found })
+        Ok(if settings.mount == Mount::Nothing { found } else { found.mounted(settings).await })
     }
 
     async fn unmounted(settings: &Settings) -> Result<Self, Error> {
@@ -58,16 +58,23 @@ impl Launch {
         self.mounts.as_ref().map_or_else(|| path.clone(), |mounts| mounts.seen(&path))
     }
 
-    /// With the code at `/var/task` and the layer at `/opt`, where that can be done.
-    async fn mounted(mut self) -> Self {
+    /// With the layers at `/opt`, and the code at `/var/task` if that is asked for, where it can be done.
+    async fn mounted(mut self, settings: &Settings) -> Self {
         // What the machine has in its own `/opt` or `/tmp` (an interpreter, a runtime client) must stay in sight.
         let paths = std::iter::once(&self.program).chain(&self.arguments);
         let paths: Vec<PathBuf> = paths.flat_map(std::env::split_paths).collect();
-        let layer = self.layers.only().filter(|_| !paths.iter().any(|path| lies_in(path, "/opt")));
-        self.mounts = Mounts::new(&self.directory, layer).await;
+        let mut opt: Vec<PathBuf> = self.layers.given().cloned().collect();
+        // In an image it is the function's.
+        let needed = settings.inherit == Inherit::Image || paths.iter().any(|path| lies_in(path, "/opt"));
+        let has_some = Path::new("/opt").read_dir().is_ok_and(|mut entries| entries.next().is_some());
+        if !opt.is_empty() && needed && has_some {
+            opt.push("/opt".into());
+        }
+        let code = Some(self.directory.as_path()).filter(|_| settings.mount == Mount::All);
+        self.mounts = Mounts::new(code, opt).await;
         let Some(mounts) = &mut self.mounts else { return self };
-        let layers: Vec<PathBuf> = self.layers.each("").collect();
-        if paths.iter().chain(&layers).any(|path| mounts.seen(path) == *path && lies_in(path, "/tmp")) {
+        let layers = self.layers.given();
+        if paths.iter().chain(layers).any(|path| mounts.seen(path) == *path && lies_in(path, "/tmp")) {
             mounts.keep_tmp();
         }
         self.program = mounts.seen(Path::new(&self.program)).into();

@@ -4,6 +4,7 @@
 
 mod console;
 mod frame;
+pub(crate) mod outlet;
 pub(crate) mod read;
 mod tail;
 

@@ -48,6 +48,11 @@ while True:
         told = {k.lower(): v for k, v in answer.headers.items()}
         now = time.time() * 1000
         reply = json.dumps({"headers": told, "env": dict(os.environ), "now": now, "pid": os.getpid(), "count": count})
+    elif do == "ping":
+        connection.request("GET", "/2018-06-01/ping")
+        ping = connection.getresponse()
+        body = ping.read()
+        reply = json.dumps([ping.status, body.decode()])
     elif do == "size":
         reply = b'"' + b"x" * (event["bytes"] - 2) + b'"'
     elif do == "sleep":

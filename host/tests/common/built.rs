@@ -3,7 +3,10 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
+
+use klr_host::Settings;
 
 /// A Python with these packages. `None`, loudly, where it cannot be had; under `CI=true` a panic.
 pub fn venv(packages: &[&str]) -> Option<PathBuf> {
@@ -15,6 +18,41 @@ pub fn venv(packages: &[&str]) -> Option<PathBuf> {
 pub fn client(name: &str) -> Option<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/build.sh");
     made(Command::new(script).arg(name))
+}
+
+/// What differs between the clients where one of their functions is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct Client {
+    /// Its folder in `tests/clients`.
+    pub name: &'static str,
+    pub runtime: &'static str,
+    pub handler: &'static str,
+}
+
+pub const PYTHON: Client = Client { name: "python", runtime: "python3.11", handler: "app.handler" };
+pub const NODE: Client = Client { name: "node", runtime: "nodejs20.x", handler: "index.handler" };
+pub const GO: Client = Client { name: "go", runtime: "provided.al2023", handler: "none" };
+pub const RUST: Client = Client { name: "rust", runtime: "provided.al2023", handler: "none" };
+pub const JAVA: Client = Client { name: "java", runtime: "java17", handler: "example.Fn::handleRequest" };
+pub const SHELL: Client = Client { name: "shell", runtime: "provided", handler: "none" };
+
+impl Client {
+    /// With another handler.
+    pub const fn with(self, handler: &'static str) -> Self {
+        Self { handler, ..self }
+    }
+
+    /// What runs its function. `None` as above.
+    pub fn settings(self) -> Option<Settings> {
+        Some(Settings {
+            runtime: Some(self.runtime.into()),
+            handler: Some(self.handler.into()),
+            directory: Some(client(self.name)?),
+            timeout: Duration::from_secs(60),
+            logs: klr_host::Logs::Quiet,
+            ..Settings::default()
+        })
+    }
 }
 
 /// Runs a script that prints the path of what it made, and exits with 3 where this machine lacks something for it.

@@ -28,11 +28,12 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         Receiver.posts += 1
-        events = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        events = json.loads(body)
         if Receiver.posts == 1:
             time.sleep(WHAT.get("first post takes", 0))
         # Before the answer: after the last one we are told to end, and may be gone before this thread gets on.
-        seen("telemetry", events=events, host=self.headers["Host"])
+        seen("telemetry", events=events, bytes=len(body), host=self.headers["Host"])
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -69,7 +70,7 @@ answer, body = call(
     "POST", "/2020-01-01/extension/register", {"events": events}, {"Lambda-Extension-Name": NAME, **features}
 )
 me = {"Lambda-Extension-Identifier": answer.headers["Lambda-Extension-Identifier"]}
-seen("registered", status=answer.status, body=body, env=dict(os.environ))
+seen("registered", status=answer.status, body=body, env=dict(os.environ), path=sys.argv[0])
 if WHAT.get("do") == "init error":
     error = {"Lambda-Extension-Function-Error-Type": "Extension.NoKey", **me}
     seen("init error", missing=call("POST", "/2020-01-01/extension/init/error", {}, me)[1]["errorType"])

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod built;
+pub mod event_stream;
+pub mod running;
 
 use std::{
     os::unix::fs::PermissionsExt,

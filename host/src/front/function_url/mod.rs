@@ -12,9 +12,10 @@ use hyper::body::Body;
 
 use super::{REQUEST_ID, header, new_id, retry_later};
 use crate::{
+    arrival::{self, Refused},
     function::Function,
     invocation::{Invocation, LARGEST_EVENT},
-    serve::{self, Answer, Unread, discard, json},
+    serve::{Answer, Unread, json},
     trace,
 };
 
@@ -60,15 +61,14 @@ async fn call(
     id: &Arc<str>,
     trace: &HeaderValue,
 ) -> Answer {
-    let Ok(place) = function.admit() else {
-        discard(body).await;
-        return throttled();
-    };
-    let body = match serve::receive(body, LARGEST_EVENT).await {
-        Ok(body) => body,
-        Err(Unread::TooLarge) => return too_large(),
-        Err(Unread::Truncated) => return message(StatusCode::BAD_REQUEST, "the request's body was cut off"),
-        Err(Unread::TooSlow) => {
+    let (place, body) = match arrival::receive(function, body, LARGEST_EVENT).await {
+        Ok(received) => received,
+        Err(Refused::Saturated) => return throttled(),
+        Err(Refused::Unread(Unread::TooLarge)) => return too_large(),
+        Err(Refused::Unread(Unread::Truncated)) => {
+            return message(StatusCode::BAD_REQUEST, "the request's body was cut off");
+        }
+        Err(Refused::Unread(Unread::TooSlow)) => {
             return message(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
         }
     };

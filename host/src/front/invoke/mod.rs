@@ -14,10 +14,11 @@ use hyper::body::Body;
 use self::exception::Exception;
 use super::{FUNCTION_ERROR, REQUEST_ID, check_json, header, new_id, or_empty};
 use crate::{
+    arrival::{self, Refused},
     flight::Place,
     function::Function,
     invocation::{Invocation, LARGEST_ASYNC_EVENT, LARGEST_EVENT, Outcome, ascii_json},
-    serve::{self, Answer, discard, empty, json},
+    serve::{Answer, discard, empty, json},
     trace,
 };
 
@@ -112,16 +113,13 @@ impl Asked {
             discard(body).await;
             return Ok(empty(StatusCode::NO_CONTENT));
         }
-        let Ok(place) = function.admit() else {
-            discard(body).await;
-            return Err(Exception::throttled());
-        };
         let limit = match (call, self.kind) {
             (Call::InvokeAsync(_), _) => LARGEST_OLD_EVENT,
             (_, Kind::Event) => LARGEST_ASYNC_EVENT,
             _ => LARGEST_EVENT,
         };
-        let invocation = Invocation { payload: payload(body, limit).await?, ..self.invocation };
+        let (place, payload) = payload(function, body, limit).await?;
+        let invocation = Invocation { payload, ..self.invocation };
         match (call, self.kind) {
             (Call::InvokeAsync(_), _) => {
                 function.invoke_later(place, invocation);
@@ -139,12 +137,20 @@ impl Asked {
     }
 }
 
-async fn payload(body: impl Body<Data = Bytes> + Unpin, limit: usize) -> Result<Bytes, Exception> {
-    let payload = serve::receive(body, limit).await.map_err(|unread| Exception::unread(unread, limit))?;
+async fn payload(
+    function: &Function,
+    body: impl Body<Data = Bytes> + Unpin,
+    limit: usize,
+) -> Result<(Place, Bytes), Exception> {
+    let received = arrival::receive(function, body, limit).await;
+    let (place, payload) = received.map_err(|refused| match refused {
+        Refused::Unread(unread) => Exception::unread(unread, limit),
+        Refused::Saturated => Exception::throttled(),
+    })?;
     let payload = or_empty(payload);
     check_json(&payload)
         .map_err(|why| Exception::content(format!("Could not parse request body into json: {why}")))?;
-    Ok(payload)
+    Ok((place, payload))
 }
 
 /// 200 whatever came of it: a header says whether the function failed.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"testing/iotest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -37,10 +38,13 @@ func handler(ctx context.Context, event json.RawMessage) (any, error) {
 		return nil, nil
 	case "size":
 		return strings.Repeat("x", asked.Bytes-2), nil
-	case "stream":
+	case "stream", "fail":
 		readers := []io.Reader{}
 		for _, part := range asked.Parts {
 			readers = append(readers, strings.NewReader(part))
+		}
+		if asked.Do == "fail" {
+			readers = append(readers, iotest.ErrReader(fmt.Errorf("mid-stream")))
 		}
 		return io.MultiReader(readers...), nil
 	case "context":

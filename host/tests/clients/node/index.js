@@ -10,6 +10,13 @@ exports.handler = async (event, context) => {
     case "sleep":
       await new Promise((done) => setTimeout(done, event.seconds * 1000));
       return null;
+    case "throw later":
+      // Outside of what anybody waits for.
+      setTimeout(() => { throw new RangeError("uncaught"); }, 100);
+      return new Promise(() => {});
+    case "reject later":
+      setTimeout(() => Promise.reject(new RangeError("unhandled")), 100);
+      return new Promise(() => {});
     case "size":
       return "x".repeat(event.bytes - 2);
     case "context":

@@ -17,6 +17,10 @@ def handler(event, context):
         return None
     if do == "size":
         return "x" * (event["bytes"] - 2)
+    if do == "print":
+        for _ in range(event["lines"]):
+            print(event["line"])
+        return os.getpid()
     if do == "context":
         client = context.client_context
         return {
