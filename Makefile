@@ -35,10 +35,11 @@ bench-queue:
 build: setup
 	cargo build --release --bin klr --bin klr-host
 
-# klr-host for any Linux image, Alpine's or an empty one: no libc, no loader. (With a target, or macros would be built so, too.)
+# klr-host for any Linux image, Alpine's or an empty one: no libc, no loader. (With a target, or macros would be built so, too; optimised
+# when it is linked, or it is larger than 6 MB.)
 TARGET := $(shell uname -m)-unknown-linux-gnu
 host-static:
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release -p klr-host --bin klr-host --target $(TARGET)
+	RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_LTO=fat cargo build --release -p klr-host --bin klr-host --target $(TARGET)
 	@echo target/$(TARGET)/release/klr-host
 
 setup:
