@@ -159,7 +159,8 @@ impl Function {
         loop {
             if let Some(mut flight) = pool.restart_for() {
                 // The start is on the invocation's own time (AWS: a suppressed init).
-                flight.deadline = Some(Instant::now() + plan.timeout);
+                let now = Instant::now();
+                (flight.since, flight.deadline) = (Some(now), Some(now + plan.timeout));
                 return Some(flight);
             }
             tokio::select! {

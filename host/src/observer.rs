@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     ending::{Ended, Ending},
+    environment::ON_DEMAND,
     extension::{self, Registry},
     invocation::Invocation,
     launch::Launch,
@@ -277,7 +278,10 @@ impl Observer {
             _ => took,
         };
         let usage = || Usage {
-            billed_duration_ms: whole_millis(took),
+            // AWS, since August 2025: an initialisation on demand is billed with the first invocation.
+            billed_duration_ms: whole_millis(
+                took + init.filter(|_| self.kind == ON_DEMAND).unwrap_or_default(),
+            ),
             memory_size_mb: self.facts.memory_mb,
             max_memory_used_mb: self.memory.peak_mb(),
             init_duration_ms: init.map(millis),
