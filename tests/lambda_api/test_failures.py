@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import time
 
 import pytest
 
@@ -157,6 +159,48 @@ def test_a_process_that_ends_at_its_start(lam, function):
         "errorType": "Runtime.ExitError",
         "errorMessage": f"RequestId: {request} Error: Runtime exited with error: exit status 4",
     }
+
+
+def memory_is_limited():
+    """Whether this machine lets us."""
+    folder = f"/sys/fs/cgroup/memory/klr-trial-{os.getpid()}"
+    try:
+        os.mkdir(folder)
+        os.rmdir(folder)
+        return True
+    except OSError:
+        return os.path.exists("/sys/fs/cgroup/memory.max") and os.access("/sys/fs/cgroup/cgroup.subtree_control", os.W_OK)
+
+
+def test_memory_is_a_limit(lam, function):
+    if not memory_is_limited():
+        pytest.skip("no control group can be made here")
+    source = "def handler(event, context):\n    return len(bytearray(event['mb'] << 20))\n"
+    name = function(source, MemorySize=128)["FunctionName"]
+    assert invoke(lam, name, {"mb": 50})[1] == 50 << 20
+    error, document, request, log = invoke(lam, name, {"mb": 300})
+    assert (error, document) == ("Unhandled", {
+        "errorType": "Runtime.OutOfMemory",
+        "errorMessage": f"RequestId: {request} Error: Runtime exited with error: signal: killed",
+    })
+    assert report(log)["Max Memory Used"] == 128
+    assert log.rstrip("\n").endswith("Status: error\tError Type: Runtime.OutOfMemory")
+    assert invoke(lam, name, {"mb": 50})[1] == 50 << 20
+
+
+def test_nothing_is_started_for_nobody(lam, function):
+    source = """
+import pathlib
+path = pathlib.Path("/tmp/starts")
+starts = len(path.read_text()) + 1 if path.exists() else 1
+path.write_text("x" * starts)
+raise ValueError(f"start {starts}")
+"""
+    name = function(source)["FunctionName"]
+    # As on AWS: one before the invocation, and one on its time.
+    assert invoke(lam, name, {})[1]["errorMessage"] == "start 2"
+    time.sleep(4)
+    assert invoke(lam, name, {})[1]["errorMessage"] == "start 3"
 
 
 def test_a_start_that_takes_too_long(lam, function):
