@@ -1,7 +1,8 @@
 //! The processes this program has started: known while they live, so that none of theirs is left behind.
 //!
 //! A function's process is killed with its whole group. What has left the group (a daemon) is found by its *mark*: a variable
-//! that no other process has in its environment, as the name of the log stream is. The same is done by a *warden* when the host itself is killed: a
+//! that no other process has in its environment at the time, as the name of the log stream is: the next process with that
+//! name is started when nothing of the last one is left. The same is done by a *warden* when the host itself is killed: a
 //! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more. A signal
 //! at the parent's death would be simpler, but reaches the function's process alone, and not those it has started.
 

@@ -71,7 +71,7 @@ impl Ended {
             tenant: invocation.tenant.clone(),
             ending,
             why,
-            begun: flight.begun.unwrap_or(answered),
+            begun: flight.begun.or(flight.since).unwrap_or(answered),
             answering: None,
             answered,
             produced: 0,

@@ -3,17 +3,23 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use uuid::Uuid;
 
-use crate::{Folder, Settings, mount::Mounts};
+use crate::{Folder, Settings, mount::Mounts, variables::Variables};
+
+/// `AWS_LAMBDA_INITIALIZATION_TYPE` of those that are started for a caller.
+pub(crate) const ON_DEMAND: &str = "on-demand";
 
 /// What the environments of a function are made by.
 #[derive(Debug)]
 pub(crate) struct Environments {
     /// Whatever starts them, or `None`: the first are provisioned, the others on demand.
     kind: Option<&'static str>,
+    /// The function's: their log streams are called by it.
+    version: String,
     provisioned: usize,
     /// Where each has a folder that it sees as `/tmp`.
     temporary: Option<PathBuf>,
@@ -25,6 +31,10 @@ pub(crate) struct Environments {
 pub(crate) struct Environment {
     /// `AWS_LAMBDA_INITIALIZATION_TYPE`.
     pub(crate) kind: &'static str,
+    /// The name of its log stream: what runs in it next writes on where the last one ended.
+    pub(crate) stream: String,
+    /// Something was started in it.
+    began: AtomicBool,
     /// What its processes see of the file system, if not all as it is.
     pub(crate) mounts: Option<Mounts>,
     /// Its `/tmp`. AWS: a reset does not clear it.
@@ -36,6 +46,11 @@ impl Environment {
     pub(crate) fn has_own_tmp(&self) -> bool {
         self.temporary.is_some()
     }
+
+    /// Whether what is started now is the first in it.
+    pub(crate) fn begin(&self) -> bool {
+        !self.began.swap(true, Relaxed)
+    }
 }
 
 impl Environments {
@@ -45,12 +60,13 @@ impl Environments {
             None => settings.snap_start.then_some("snap-start"),
         };
         let (temporary, mounts) = (settings.temporary.clone(), mounts.cloned());
-        Self { kind, provisioned: settings.provisioned, temporary, mounts }
+        let version = settings.version.clone();
+        Self { kind, version, provisioned: settings.provisioned, temporary, mounts }
     }
 
     /// The environment of this number: they are counted from 0, in the order they are started.
     pub(crate) fn make(&self, number: usize) -> Environment {
-        let on_demand = || if number < self.provisioned { "provisioned-concurrency" } else { "on-demand" };
+        let on_demand = || if number < self.provisioned { "provisioned-concurrency" } else { ON_DEMAND };
         let mut mounts = self.mounts.clone();
         let parent = self.temporary.as_ref().filter(|_| mounts.as_ref().is_some_and(Mounts::may_hide_tmp));
         let temporary = parent.and_then(|parent| {
@@ -60,7 +76,9 @@ impl Environments {
         if let (Some(mounts), Some(folder)) = (&mut mounts, &temporary) {
             mounts.show_as_tmp(folder.path());
         }
-        Environment { kind: self.kind.unwrap_or_else(on_demand), mounts, temporary }
+        let kind = self.kind.unwrap_or_else(on_demand);
+        let stream = Variables::log_stream(&self.version);
+        Environment { kind, stream, began: AtomicBool::new(false), mounts, temporary }
     }
 }
 

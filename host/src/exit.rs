@@ -2,6 +2,9 @@
 
 use std::{fmt, os::unix::process::ExitStatusExt, process::ExitStatus};
 
+/// The error type of a process that took more memory than it may.
+pub(crate) const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit {
@@ -13,7 +16,7 @@ pub(crate) struct Exit {
 impl Exit {
     /// The error type it is for the function.
     pub(crate) fn error_type(self) -> &'static str {
-        if self.out_of_memory { "Runtime.OutOfMemory" } else { "Runtime.ExitError" }
+        if self.out_of_memory { OUT_OF_MEMORY } else { "Runtime.ExitError" }
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) struct Flight {
     pub(crate) deadline: Option<Instant>,
     /// An environment ended before it got to this one. Once is no fault of the invocation's.
     pub(crate) retried: bool,
-    /// When it was handed to a process.
+    /// Since when its time runs, where the start of a process is on it.
+    pub(crate) since: Option<Instant>,
+    /// When it was handed to a process, or its time began.
     pub(crate) begun: Option<Instant>,
     /// Unset where nobody waits: an asynchronous invocation.
     tell: Option<oneshot::Sender<Done>>,
@@ -41,7 +43,16 @@ impl Flight {
         metrics: Arc<Metrics>,
     ) -> Self {
         let invocation = Box::new(invocation);
-        Self { invocation, deadline: None, retried: false, begun: None, tell, metrics, _place: place }
+        Self {
+            invocation,
+            deadline: None,
+            retried: false,
+            since: None,
+            begun: None,
+            tell,
+            metrics,
+            _place: place,
+        }
     }
 
     /// Whether nobody waits for it any more. One that nobody ever waited for is not abandoned.
@@ -51,7 +62,7 @@ impl Flight {
 
     /// It is handed to a process.
     pub(crate) fn begin(&mut self, now: Instant) {
-        self.begun = Some(now);
+        self.begun = Some(self.since.unwrap_or(now));
         self.metrics.invocations.fetch_add(1, Relaxed);
         self.metrics.running.fetch_add(1, Relaxed);
     }

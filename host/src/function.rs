@@ -145,15 +145,16 @@ impl Function {
                     pool.restart();
                 }
                 End::Useless => {
-                    first = self.pause(trouble).await;
+                    first = self.pause(number, trouble).await;
                     trouble += 1;
                 }
             }
         }
     }
 
-    /// Waits before another start; an invocation that nobody else would serve cuts it short, and is answered.
-    async fn pause(&self, trouble: u32) -> Option<Flight> {
+    /// Waits before another start; an invocation that nobody else would serve cuts it short, and is answered. Where nothing
+    /// is started ahead, nothing is for nobody either.
+    async fn pause(&self, number: usize, trouble: u32) -> Option<Flight> {
         let (plan, pool) = (&self.plan, &self.pool);
         let pause = match trouble.checked_sub(1) {
             None => Duration::ZERO,
@@ -163,12 +164,18 @@ impl Function {
         loop {
             if let Some(mut flight) = pool.restart_for() {
                 // The start is on the invocation's own time (AWS: a suppressed init).
-                flight.deadline = Some(Instant::now() + plan.timeout);
+                let now = Instant::now();
+                (flight.since, flight.deadline) = (Some(now), Some(now + plan.timeout));
                 return Some(flight);
             }
             tokio::select! {
                 () = pool.demand.notified() => {}
-                () = over.as_mut() => break,
+                () = over.as_mut() => {
+                    if self.settings.ahead || number < self.settings.kept || pool.wanted() {
+                        break;
+                    }
+                    over.as_mut().reset(Instant::now() + pause.max(BACK_OFF.0));
+                }
                 () = plan.end.cancelled() => break,
                 () = plan.kill.cancelled() => break,
             }

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 
 use crate::{
     ending::{Ended, Ending},
+    environment::ON_DEMAND,
+    exit::OUT_OF_MEMORY,
     extension::{self, Registry},
     invocation::Invocation,
     launch::Launch,
@@ -277,9 +279,16 @@ impl Observer {
             _ => took,
         };
         let usage = || Usage {
-            billed_duration_ms: whole_millis(took),
+            // AWS, since August 2025: an initialisation on demand is billed with the first invocation.
+            billed_duration_ms: whole_millis(
+                took + init.filter(|_| self.kind == ON_DEMAND).unwrap_or_default(),
+            ),
             memory_size_mb: self.facts.memory_mb,
-            max_memory_used_mb: self.memory.peak_mb(),
+            max_memory_used_mb: match ended.ending.error_type.as_deref() {
+                // What the kernel killed cannot be looked at any more.
+                Some(OUT_OF_MEMORY) => self.facts.memory_mb.into(),
+                _ => self.memory.peak_mb(),
+            },
             init_duration_ms: init.map(millis),
         };
         let usage = (!self.facts.several).then(usage);

@@ -158,6 +158,11 @@ impl Pool {
         self.lock().working() > 0
     }
 
+    /// Whether anybody waits.
+    pub(crate) fn wanted(&self) -> bool {
+        !self.lock().waiting.is_empty()
+    }
+
     /// After each change: what follows from it.
     fn look(&self, line: &Line<Arc<Exchange>, Flight>) {
         self.metrics.queued.store(line.waiting.len() as u64, Relaxed);

@@ -59,7 +59,8 @@ pub(crate) struct Program<'a> {
     /// Whose output it writes.
     pub(crate) source: Source,
     pub(crate) output: Output,
-    /// One of its variables, as `NAME=value`, that no other process has: what it leaves behind is found by it.
+    /// One of its variables, as `NAME=value`, that only those after it in its environment have: what it leaves
+    /// behind is found by it, before they start.
     pub(crate) mark: &'a str,
     /// A limit to enforce where that can be done.
     pub(crate) memory_mb: Option<u32>,
@@ -81,8 +82,10 @@ impl Program<'_> {
 pub(crate) struct Process {
     group: Pid,
     exit: watch::Receiver<Option<Exit>>,
-    /// What passes its output on, and what sees to its remains.
-    rest: TaskTracker,
+    /// What passes its output on.
+    output: TaskTracker,
+    /// What waits for it, and sees to its remains.
+    remains: TaskTracker,
     _kill: DropGuard,
 }
 
@@ -110,28 +113,29 @@ impl Process {
         let (mut child, leader, limits) = spawn(&mut command, program)?;
         // With it goes our end of what the child writes frames to: it alone keeps that open.
         drop(command);
-        let rest = TaskTracker::new();
+        let (output, reaped) = (TaskTracker::new(), TaskTracker::new());
         if let Some(pipe) = child.stdout.take() {
-            rest.spawn(read::lines(pipe, program.source, log.clone()));
+            output.spawn(read::lines(pipe, program.source, log.clone()));
         }
         if let Some(pipe) = child.stderr.take() {
-            rest.spawn(read::lines(pipe, program.source, log.clone()));
+            output.spawn(read::lines(pipe, program.source, log.clone()));
         }
         if let Some(pipe) = frames {
-            rest.spawn(read::frames(pipe, log.clone()));
+            output.spawn(read::frames(pipe, log.clone()));
         }
         let (told, exit) = watch::channel(None);
         if let Some(outlet) = outlet {
             let mut exit = exit.clone();
-            rest.spawn(outlet.serve(log.clone(), async move {
+            output.spawn(outlet.serve(log.clone(), async move {
                 let _ = exit.wait_for(Option::is_some).await;
             }));
         }
         let kill = kill.child_token();
         let remains = Remains { leader, mark: program.mark.to_owned(), limits };
-        rest.spawn(reap(child, remains, told, kill.clone()));
-        rest.close();
-        Ok(Self { group: leader, exit, rest, _kill: kill.drop_guard() })
+        reaped.spawn(reap(child, remains, told, kill.clone()));
+        output.close();
+        reaped.close();
+        Ok(Self { group: leader, exit, output, remains: reaped, _kill: kill.drop_guard() })
     }
 
     /// The process's number, and its group's.
@@ -169,13 +173,14 @@ impl Process {
         self.kill().await;
     }
 
-    /// Kills the group, and waits until it is reaped and what it wrote is passed on.
+    /// Kills the group, and waits until it is reaped, nothing of it is left, and what it wrote is passed on.
     pub(crate) async fn kill(self) {
-        let (mut exit, rest) = (self.exit.clone(), self.rest.clone());
+        let (remains, output) = (self.remains.clone(), self.output.clone());
         drop(self);
-        let _ = exit.wait_for(Option::is_some).await;
+        // The next one in the environment has the same mark: what looks for it must be done.
+        remains.wait().await;
         // Its last words are often why it died. Bounded: a child of its own that left the group may hold the pipe.
-        let _ = tokio::time::timeout(LAST_LINES, rest.wait()).await;
+        let _ = tokio::time::timeout(LAST_LINES, output.wait()).await;
     }
 }
 

@@ -303,7 +303,7 @@ fn streamed_error(trailers: &HeaderMap) -> Option<Answer> {
 }
 
 /// An error type in the terms Lambda's telemetry has for it.
-fn error_type(told: Option<&str>) -> String {
+pub(crate) fn error_type(told: Option<&str>) -> String {
     let proper = |name: &str| {
         name.len() > 1
             && name.starts_with(|c: char| c.is_ascii_uppercase())

@@ -23,7 +23,7 @@ use crate::{
     observer::{Facts, Observer},
     pool::Pool,
     process::{Output, Process, Program},
-    runtime_api::Endpoint,
+    runtime_api::{self, Endpoint},
     telemetry::event::Phase,
     threads::Threads,
     variables::Variables,
@@ -112,7 +112,7 @@ impl Failure {
 
     fn ending(&self) -> Ending {
         match self {
-            Self::Reported(_) => Ending::error("Runtime.InitError"),
+            Self::Reported(document) => Ending::error(told_type(document)),
             Self::Exited(exit) => Ending::failure(exit.error_type()),
             Self::TimedOut => Ending::timeout(),
             Self::NotStarted(kind, _) => Ending::failure(*kind),
@@ -144,6 +144,12 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// The type an error document names, in the terms Lambda's telemetry has for it. Clients tell the same in a header.
+fn told_type(document: &[u8]) -> String {
+    let document: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
+    runtime_api::error_type(document["errorType"].as_str())
+}
+
 /// How an environment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -165,12 +171,14 @@ impl Sandbox {
         first: Option<Flight>,
     ) -> Result<Self, ()> {
         let begin = Instant::now();
-        let (phase, limit) = match first.as_ref().and_then(|first| first.deadline) {
-            Some(deadline) => (Phase::Invoke, deadline.saturating_duration_since(begin)),
-            None => (Phase::Init, plan.init_limit()),
+        // AWS: what an environment is initialised by again is a part of the next invocation.
+        let phase = if environment.begin() { Phase::Init } else { Phase::Invoke };
+        let limit = match first.as_ref().and_then(|first| first.deadline) {
+            Some(deadline) => deadline.saturating_duration_since(begin),
+            None => plan.init_limit(),
         };
-        let stream = Variables::log_stream(&plan.facts.function.function_version);
-        let observer = Observer::new(Arc::clone(&plan.facts), environment.kind, stream, plan.logs.clone());
+        let (facts, stream) = (Arc::clone(&plan.facts), environment.stream.clone());
+        let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone());
         let observer = Arc::new(observer);
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);

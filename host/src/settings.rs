@@ -53,7 +53,7 @@ pub struct Settings {
     pub snap_start: bool,
     /// What the function is told it has.
     pub memory_mb: u32,
-    /// Make it the limit of each process with its children, where the system lets us (control groups, version 2, writable).
+    /// Make it the limit of each process with its children, where the system lets us (control groups, writable).
     /// The host moves itself into a group of its own for it.
     pub enforce_memory: bool,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.

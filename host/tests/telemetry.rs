@@ -85,8 +85,10 @@ async fn everything_is_told_in_its_order() {
     assert_eq!(spans, ["responseLatency", "responseDuration", "runtimeOverhead"]);
     assert_eq!(done[0]["metrics"]["producedBytes"], "null".len());
     let report = &of(&telemetry, "platform.report")[0]["metrics"];
-    let duration = report["durationMs"].as_f64().unwrap();
-    assert_eq!(report["billedDurationMs"].as_f64().unwrap(), duration.ceil(), "{report}");
+    let number = |name: &str| report[name].as_f64().unwrap();
+    let beyond = number("billedDurationMs") - number("durationMs") - number("initDurationMs");
+    // To the microsecond, each of them.
+    assert!((-0.01..1.01).contains(&beyond), "{report}");
     assert_eq!(report["memorySizeMB"], 128);
     assert!(report["maxMemoryUsedMB"].as_u64().unwrap() > 5, "{report}");
     assert!(report["initDurationMs"].as_f64().unwrap() > 1.0, "{report}");

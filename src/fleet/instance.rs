@@ -166,6 +166,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         ahead: false,
         lazy: true,
         memory_mb: spec.memory_mb,
+        enforce_memory: true,
         environment: variables.collect(),
         provisioned: spec.provisioned,
         snap_start: spec.snap_start,

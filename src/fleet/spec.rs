@@ -21,7 +21,7 @@ pub struct Spec {
     pub handler: Option<String>,
     /// How long one invocation may take.
     pub timeout: Duration,
-    /// What it is told it has.
+    /// What it has: enforced where the system lets us.
     pub memory_mb: u32,
     /// Its own variables.
     pub environment: BTreeMap<String, String>,

@@ -263,6 +263,7 @@ pub(crate) mod tests {
                 updated_from: now,
                 content: number.to_string(),
                 code: function::Code::Zip(function::Archive { sha256: "A=".to_owned(), size: 100 }),
+                source_key: None,
                 config: config(name),
             };
             change.put(&api.versions, function::version_key(name, number), version);

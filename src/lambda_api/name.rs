@@ -113,6 +113,21 @@ impl Form {
 }
 
 impl Name {
+    /// What the front door says of a `FunctionName`, beside what it says of the rest of a request.
+    pub(super) fn constrain(text: &str, form: Form, constraints: &mut Constraints) {
+        let parts = PARTS.captures(text);
+        let part = |name| parts.as_ref().and_then(|parts| Some(parts.name(name)?.as_str()));
+        let name = part("name").filter(|name| form.takes(name, part("qualifier")));
+        // Where a bare name is too long, the operation's own code says so.
+        if form != Form::Create || name != Some(text) {
+            constraints.length("functionName", text, 1..=form.longest(false));
+        }
+        if name.is_none() {
+            let constraint = format!("Member must satisfy regular expression pattern: {}", form.shown());
+            constraints.broken("functionName", text, constraint);
+        }
+    }
+
     /// Reads `FunctionName` and `Qualifier` of a request.
     pub fn parse(
         text: &str,
@@ -133,19 +148,18 @@ impl Name {
         }
         let within = part("qualifier");
         let name = part("name").filter(|name| form.takes(name, within));
-        let bare = name == Some(text);
         let mut constraints = Constraints::default();
-        constraints.length("functionName", text, 1..=form.longest(bare));
-        if name.is_none() {
-            let constraint = format!("Member must satisfy regular expression pattern: {}", form.shown());
-            constraints.broken("functionName", text, constraint);
-        }
+        Self::constrain(text, form, &mut constraints);
         if let Some(qualifier) = qualifier {
             check_qualifier(&mut constraints, qualifier);
         }
+        constraints.check()?;
         // The one operation whose own code checks the bare name.
-        let code = if form == Form::Create && bare { Code::InvalidParameterValue } else { Code::Validation };
-        constraints.check_as(code)?;
+        if form == Form::Create && name == Some(text) {
+            let mut constraints = Constraints::default();
+            constraints.length("functionName", text, 1..=form.longest(true));
+            constraints.check_as(Code::InvalidParameterValue)?;
+        }
         if within.is_some() && qualifier.is_some() && within != qualifier {
             return Err(Error::invalid(
                 "The derived qualifier from the function name does not match the specified qualifier.",
@@ -155,6 +169,23 @@ impl Name {
             function: name.unwrap_or_default().to_owned(),
             qualifier: within.or(qualifier).map(str::to_owned),
         })
+    }
+
+    /// For what is done to a function as a whole.
+    pub(super) fn whole(self) -> Result<Self, Error> {
+        match self.qualifier {
+            None => Ok(self),
+            Some(_) => Err(Error::invalid(
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. \
+                 Please specify either a function name or an unqualified function ARN.",
+            )),
+        }
+    }
+
+    /// For what is done to `$LATEST`, which need not be named: a published version never changes.
+    pub(super) fn latest(mut self) -> Result<Self, Error> {
+        self.qualifier.take_if(|qualifier| qualifier == "$LATEST");
+        self.whole()
     }
 
     /// Its ARN, with the qualifier if there is one.

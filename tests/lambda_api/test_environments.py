@@ -29,7 +29,7 @@ def handler(event, context):
         "me": ME, "before": before, "written": written, "cwd": os.getcwd(), "version": context.function_version,
         "arn": context.invoked_function_arn, "kind": os.environ["AWS_LAMBDA_INITIALIZATION_TYPE"],
         "variable": os.environ.get("VARIABLE"), "memory": context.memory_limit_in_mb,
-        "left": context.get_remaining_time_in_millis(),
+        "left": context.get_remaining_time_in_millis(), "stream": context.log_stream_name,
     }
 """
 
@@ -58,6 +58,26 @@ def test_one_is_used_again_and_keeps_its_files_through_a_crash(lam, function):
     third = call(lam, name)
     # AWS: a reset starts the runtime anew and does not clear /tmp.
     assert third["me"] != first["me"] and third["before"]
+    assert first["stream"] == second["stream"] == third["stream"]
+
+
+def test_a_daemon_goes_with_the_process_it_is_of(lam, function):
+    source = """
+import os, subprocess, time
+
+def handler(event, context):
+    if event.get("leave"):
+        subprocess.Popen(["sh", "-c", "while :; do date +%s%N > /tmp/alive; sleep 0.05; done"], start_new_session=True)
+        time.sleep(0.5)
+        os._exit(1)
+    seen = open("/tmp/alive").read()
+    time.sleep(0.5)
+    return seen == open("/tmp/alive").read()
+"""
+    name = function(source)["FunctionName"]
+    assert call(lam, name, {"leave": True})["errorType"] == "Runtime.ExitError"
+    # The next has the same log stream, by which such are found, and /tmp.
+    assert call(lam, name) is True and call(lam, name) is True
 
 
 def test_each_has_a_tmp_of_its_own(lam, function):

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import re
+import time
 
 import pytest
 
@@ -51,6 +54,20 @@ def invoke(lam, name, event):
     return answer.get("FunctionError"), document, answer["ResponseMetadata"]["RequestId"], log
 
 
+def report(log):
+    """The numbers of a report."""
+    line = next(line for line in log.splitlines() if line.startswith("REPORT "))
+    return {name: float(number) for name, number in re.findall(r"\t([A-Z][A-Za-z ]+): ([0-9.]+) m?[sB]", line.replace("MB", "B"))}
+
+
+def test_an_initialisation_is_billed_with_the_first_invocation(lam, function):
+    name = function("import time\ntime.sleep(0.5)\n" + PYTHON)["FunctionName"]
+    first, second = (report(invoke(lam, name, {"do": "go on"})[3]) for _ in range(2))
+    assert first["Init Duration"] > 500 and "Init Duration" not in second
+    assert 0 <= first["Billed Duration"] - first["Duration"] - first["Init Duration"] <= 1.01
+    assert 0 <= second["Billed Duration"] - second["Duration"] <= 1.01
+
+
 def test_a_traceback_reads_as_in_var_task(lam, function):
     name = function(PYTHON)["FunctionName"]
     error, document, request, log = invoke(lam, name, {"do": "chain"})
@@ -78,8 +95,9 @@ def test_a_process_that_ends(lam, function, event, why):
     assert document == {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {request} Error: Runtime {why}"}
     assert f"RequestId: {request} Error: Runtime {why}\nRuntime.ExitError\n" in log
     assert log.rstrip("\n").endswith("Status: error\tError Type: Runtime.ExitError")
-    # The environment is made anew for who comes next.
-    assert invoke(lam, name, {"do": "go on"})[1] == "go on"
+    # The environment is made anew for who comes next, which is no initialisation of its own.
+    _, document, _, log = invoke(lam, name, {"do": "go on"})
+    assert document == "go on" and "Init Duration" not in log
 
 
 def test_a_timeout(lam, function):
@@ -90,7 +108,7 @@ def test_a_timeout(lam, function):
         "errorType": "Sandbox.Timedout", "errorMessage": f"RequestId: {request} Error: Task timed out after 1.00 seconds"
     }
     assert f"Z {request} Task timed out after 1.00 seconds" in log
-    assert "Billed Duration: 1000 ms" in log and log.rstrip("\n").endswith("Status: timeout")
+    assert report(log)["Duration"] == 1000 and log.rstrip("\n").endswith("Status: timeout")
     assert invoke(lam, name, {"do": "go on"})[1] == "go on"
 
 
@@ -125,7 +143,12 @@ def test_a_function_that_cannot_begin(lam, function, source, settings, kind, mes
         error, document, request, log = invoke(lam, name, {})
         assert (error, document["errorType"]) == ("Unhandled", kind)
         assert document["errorMessage"].startswith(message), document
-        assert f"START RequestId: {request} Version: $LATEST" in log and "REPORT RequestId: " in log
+        assert f"START RequestId: {request} Version: $LATEST" in log
+        # What Lambda has no name for is unknown to it.
+        told = kind if kind.startswith("Runtime.") else "Runtime.Unknown"
+        assert log.rstrip("\n").endswith(f"Status: error\tError Type: {told}")
+        # It was tried once more, on the invocation's own time.
+        assert report(log)["Duration"] > 10
 
 
 def test_a_process_that_ends_at_its_start(lam, function):
@@ -136,6 +159,56 @@ def test_a_process_that_ends_at_its_start(lam, function):
         "errorType": "Runtime.ExitError",
         "errorMessage": f"RequestId: {request} Error: Runtime exited with error: exit status 4",
     }
+
+
+def memory_is_limited():
+    """Whether this machine lets us."""
+    folder = f"/sys/fs/cgroup/memory/klr-trial-{os.getpid()}"
+    try:
+        os.mkdir(folder)
+        os.rmdir(folder)
+        return True
+    except OSError:
+        return os.path.exists("/sys/fs/cgroup/memory.max") and os.access("/sys/fs/cgroup/cgroup.subtree_control", os.W_OK)
+
+
+def test_memory_is_a_limit(lam, function):
+    if not memory_is_limited():
+        pytest.skip("no control group can be made here")
+    source = "def handler(event, context):\n    return len(bytearray(event['mb'] << 20))\n"
+    name = function(source, MemorySize=128)["FunctionName"]
+    assert invoke(lam, name, {"mb": 50})[1] == 50 << 20
+    error, document, request, log = invoke(lam, name, {"mb": 300})
+    assert (error, document) == ("Unhandled", {
+        "errorType": "Runtime.OutOfMemory",
+        "errorMessage": f"RequestId: {request} Error: Runtime exited with error: signal: killed",
+    })
+    assert report(log)["Max Memory Used"] == 128
+    assert log.rstrip("\n").endswith("Status: error\tError Type: Runtime.OutOfMemory")
+    assert invoke(lam, name, {"mb": 50})[1] == 50 << 20
+
+
+def test_nothing_is_started_for_nobody(lam, function):
+    source = """
+import pathlib
+path = pathlib.Path("/tmp/starts")
+starts = len(path.read_text()) + 1 if path.exists() else 1
+path.write_text("x" * starts)
+raise ValueError(f"start {starts}")
+"""
+    name = function(source)["FunctionName"]
+    # As on AWS: one before the invocation, and one on its time.
+    assert invoke(lam, name, {})[1]["errorMessage"] == "start 2"
+    time.sleep(4)
+    assert invoke(lam, name, {})[1]["errorMessage"] == "start 3"
+
+
+def test_a_start_that_takes_too_long(lam, function):
+    name = function("import time\ntime.sleep(60)", Timeout=1)["FunctionName"]
+    error, document, request, log = invoke(lam, name, {})
+    assert (error, document["errorType"]) == ("Unhandled", "Sandbox.Timedout")
+    assert document["errorMessage"] == f"RequestId: {request} Error: Task timed out after 1.00 seconds"
+    assert report(log)["Duration"] == 1000 and log.rstrip("\n").endswith("Status: timeout")
 
 
 def test_node(lam, function):

@@ -126,6 +126,8 @@ def test_invocation_types(lam, function):
     dry = lam.invoke(FunctionName=name, InvocationType="DryRun")
     assert (dry["StatusCode"], dry["Payload"].read()) == (204, b"")
     event = lam.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    headers = event["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-amzn-trace-id"].startswith("Root=1-") and headers["x-amzn-remapped-content-length"] == "0"
     assert (event["StatusCode"], event["Payload"].read()) == (202, b"")
     assert "ExecutedVersion" not in event
     assert uuid.UUID(event["ResponseMetadata"]["RequestId"])

@@ -17,6 +17,19 @@ def test_tags(lam, function):
     assert message == "Tags on function aliases and versions are not supported. Please specify a function ARN."
 
 
+def test_all_that_is_wrong_is_told_at_once(lam):
+    long = {"k" * 129: "v"}
+    message = refused("ValidationException", lam.tag_resource, Resource="nothing", Tags=long)
+    assert message.startswith("2 validation errors detected: Value 'nothing' at 'resource' failed to satisfy constraint: ")
+    assert f"Value '{{{'k' * 129}=v}}' at 'tags' failed to satisfy constraint: Map keys must satisfy" in message
+    message = refused(
+        "ValidationException", lam.create_function, FunctionName="a b", Runtime="python3.12", Handler="app.handler",
+        Role="arn:aws:iam::000000000000:role/lambda", Code={"ZipFile": b"x"}, Tags=long,
+    )
+    assert message.startswith("2 validation errors detected: Value 'a b' at 'functionName' failed to satisfy constraint: ")
+    assert "at 'tags' failed" in message
+
+
 def test_code_signing_configurations_have_tags(lam):
     profile = "arn:aws:signer:us-east-1:000000000000:/signing-profiles/p/1"
     made = lam.create_code_signing_config(

@@ -64,3 +64,35 @@ def test_published_at_once(lam, function):
         for f in page["Functions"] if f["FunctionName"] == name
     ]
     assert [arn.rsplit(":", 1)[1] for arn in arns] == ["$LATEST", "1"]
+
+
+def test_a_version_never_changes(lam, function):
+    name = function(Publish=True)["FunctionName"]
+    lam.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    code = make_zip(app__py="x = 1")
+    for which in (f"{name}:1", f"{name}:live"):
+        for change, what in (
+            (lam.update_function_configuration, {"Timeout": 33}), (lam.update_function_code, {"ZipFile": code}),
+            (lam.publish_version, {}),
+        ):
+            message = refused("InvalidParameterValueException", change, FunctionName=which, **what)
+            assert message == (
+                "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. "
+                "Please specify either a function name or an unqualified function ARN."
+            )
+    changed(lam, f"{name}:$LATEST", Timeout=33)
+    timeouts = [lam.get_function_configuration(FunctionName=name, Qualifier=q)["Timeout"] for q in ("$LATEST", "1")]
+    assert timeouts == [33, 10]
+
+
+def test_the_key_of_a_zip_is_kept_with_it(lam, function):
+    key = "arn:aws:kms:us-east-1:000000000000:key/1c9a1a8e-0000-4000-8000-000000000000"
+    code = make_zip(app__py="x = 1")
+    name = function(Code={"ZipFile": code, "SourceKMSKeyArn": key}, Publish=True)["FunctionName"]
+    assert lam.get_function(FunctionName=name)["Code"]["SourceKMSKeyArn"] == key
+    lam.update_function_code(FunctionName=name, ZipFile=code)
+    lam.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+    assert "SourceKMSKeyArn" not in lam.get_function(FunctionName=name)["Code"]
+    assert lam.get_function(FunctionName=name, Qualifier="1")["Code"]["SourceKMSKeyArn"] == key
+    message = refused("InvalidParameterValueException", lam.publish_version, FunctionName=name, PublishTo="LATEST_PUBLISHED")
+    assert message == "PublishTo is not supported here: functions run on this machine."

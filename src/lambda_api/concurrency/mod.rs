@@ -57,14 +57,7 @@ fn promised(api: &Api, but: Option<&str>) -> u32 {
 
 /// A function without a qualifier: versions and aliases share what is reserved for it.
 fn whole(api: &Api, function: &str) -> Result<Name, Error> {
-    let name = Name::parse(function, None, Form::Plain, api.identity())?;
-    if name.qualifier.is_some() {
-        return Err(Error::invalid(
-            "This operation is permitted on Lambda functions only. Aliases and versions do not support this operation. \
-             Please specify either a function name or an unqualified function ARN.",
-        ));
-    }
-    Ok(name)
+    Name::parse(function, None, Form::Plain, api.identity())?.whole()
 }
 
 fn exists(api: &Api, name: &Name) -> Result<(), Error> {

@@ -34,6 +34,7 @@ struct Request {
     package_type: String,
     architectures: Option<Vec<String>>,
     code: Option<Source>,
+    source_key: Option<String>,
     image: Option<String>,
     tags: BTreeMap<String, String>,
     publish: bool,
@@ -75,8 +76,9 @@ impl Request {
         let fields = &body.fields();
         let mut constraints = Constraints::default();
         let name = fields.text("FunctionName")?;
-        if name.is_none() {
-            constraints.missing("functionName");
+        match name {
+            Some(name) => Name::constrain(name, Form::Create, &mut constraints),
+            None => constraints.missing("functionName"),
         }
         let given = Given::read(body, &mut constraints)?;
         if given.role.is_none() {
@@ -89,10 +91,15 @@ impl Request {
         if code.is_none() {
             constraints.missing("code");
         }
+        let source_key = match &code {
+            Some(code) => given::source_key(code, "code.", &mut constraints)?,
+            None => None,
+        };
+        let tags = fields.map("Tags")?.unwrap_or_default();
+        tags::constrain(&tags, &mut constraints);
         constraints.check()?;
         given::check_supported(fields)?;
         let name = Name::parse(name.unwrap_or_default(), None, Form::Create, api.identity())?;
-        let tags = fields.map("Tags")?.unwrap_or_default();
         tags::check(&tags)?;
         Ok(Self {
             name: name.function,
@@ -100,6 +107,7 @@ impl Request {
             package_type,
             architectures,
             code: code.as_ref().map_or(Ok(None), |code| Source::read(code, "code."))?,
+            source_key,
             image: code.map_or(Ok(None), |code| code.owned("ImageUri"))?,
             tags,
             publish: fields.flag("Publish")?.unwrap_or_default(),
@@ -185,7 +193,8 @@ pub(in super::super) fn defaults(name: &str, package_type: &str, architectures: 
 /// The function, its `$LATEST`, and its version 1 if it is to be published; the one to show.
 fn put(api: &Api, change: &mut Change, request: Request, code: Code, config: Config) -> Version {
     let now = api.now();
-    let latest = new(&request.name, code, config, now, now + api.settings.settle);
+    let mut latest = new(&request.name, code, config, now, now + api.settings.settle);
+    latest.source_key = request.source_key;
     let mut shown = latest.clone();
     let mut next_version = 1;
     if request.publish {
@@ -209,6 +218,7 @@ fn new(name: &str, code: Code, config: Config, now: Timestamp, active_from: Time
         updated_from: now,
         content: content(&code, &config),
         code,
+        source_key: None,
         config,
     }
 }

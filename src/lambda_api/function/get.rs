@@ -14,7 +14,7 @@ use super::{
         concurrency,
         name::{Form, Name},
     },
-    Code, Resolved, resolve,
+    Code, Resolved, Version, resolve,
     show::{self, Arn, States},
 };
 
@@ -27,7 +27,7 @@ pub(super) async fn function(
     let name = Name::parse(&name, query.get("Qualifier"), Form::Namespaced, api.identity())?;
     let found = resolve(&api, &name)?;
     let mut answer = Map::new();
-    answer.insert("Code".to_owned(), location(&api, &found.version.code, &reached));
+    answer.insert("Code".to_owned(), location(&api, &found.version, &reached));
     answer.insert("Configuration".to_owned(), Value::Object(shown(&api, &name, &found)));
     if !found.function.tags.is_empty() {
         answer.insert("Tags".to_owned(), json!(found.function.tags));
@@ -58,12 +58,15 @@ fn shown(api: &Api, name: &Name, found: &Resolved) -> Map<String, Value> {
 }
 
 /// Where the code can be had.
-fn location(api: &Api, code: &Code, reached: &Reached) -> Value {
-    match code {
-        Code::Zip(archive) => json!({
-            "RepositoryType": "S3",
-            "Location": api.location(reached, archive),
-        }),
+fn location(api: &Api, version: &Version, reached: &Reached) -> Value {
+    match &version.code {
+        Code::Zip(archive) => {
+            let mut shown = json!({ "RepositoryType": "S3", "Location": api.location(reached, archive) });
+            if let Some(key) = &version.source_key {
+                shown["SourceKMSKeyArn"] = key.as_str().into();
+            }
+            shown
+        }
         Code::Image { uri, sha256 } => {
             let name = uri.rsplit_once('/').map_or(0, |(path, _)| path.len());
             let repository = match uri[name..].find([':', '@']) {

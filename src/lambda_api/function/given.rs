@@ -256,14 +256,36 @@ fn image_config(fields: &Fields<'_>) -> Result<Option<ImageConfig>, Error> {
 
 /// Refuses what would be ignored: who asks for it relies on it.
 pub(super) fn check_supported(fields: &Fields<'_>) -> Result<(), Error> {
-    let unknown =
-        ["AcceleratorConfig", "CapacityProviderConfig", "DurableConfig", "RuntimeConfig", "TenancyConfig"];
+    let unknown = [
+        "AcceleratorConfig",
+        "CapacityProviderConfig",
+        "DurableConfig",
+        "PublishTo",
+        "RuntimeConfig",
+        "TenancyConfig",
+    ];
     match unknown.into_iter().find(|member| fields.has(member)) {
         Some(member) => {
             Err(Error::invalid(format!("{member} is not supported here: functions run on this machine.")))
         }
         None => Ok(()),
     }
+}
+
+/// `SourceKMSKeyArn` beside the code; and `S3ObjectStorageMode`, which makes no difference here: what is fetched is kept.
+pub(super) fn source_key(
+    fields: &Fields<'_>,
+    place: &str,
+    constraints: &mut Constraints,
+) -> Result<Option<String>, Error> {
+    if let Some(mode) = fields.text("S3ObjectStorageMode")? {
+        constraints.one_of(&format!("{place}s3ObjectStorageMode"), mode, &["COPY", "REFERENCE"]);
+    }
+    let key = fields.owned("SourceKMSKeyArn")?;
+    if let Some(key) = &key {
+        constraints.pattern(&format!("{place}sourceKMSKeyArn"), key, &RESOURCE);
+    }
+    Ok(key.filter(|key| !key.is_empty()))
 }
 
 /// `Architectures`, which creations and new code may say.

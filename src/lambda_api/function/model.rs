@@ -42,6 +42,9 @@ pub struct Version {
     pub content: String,
     /// What runs.
     pub code: Code,
+    /// The key its zip is encrypted by: recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_key: Option<String>,
     /// How it runs.
     pub config: Config,
 }

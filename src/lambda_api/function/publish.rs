@@ -18,7 +18,7 @@ use super::{
         name::{Form, Name},
         shelf::Change,
     },
-    Code, Function, Version, find,
+    Code, Function, Version, find, given,
     resolve::latest,
     same_revision, settled,
     show::{Arn, States, configuration},
@@ -33,7 +33,8 @@ pub(super) async fn version(State(api): State<Arc<Api>>, Path(name): Path<String
         constraints.length("description", description, 0..=256);
     }
     constraints.check()?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?;
+    given::check_supported(&fields)?;
+    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
     let mut change = api.change().await;
     let now = api.now();
     let function = find(&api, &name)?;

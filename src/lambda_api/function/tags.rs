@@ -40,9 +40,6 @@ enum Resource {
 
 impl Resource {
     fn parse(api: &Api, arn: &str) -> Result<Self, Error> {
-        let mut constraints = Constraints::default();
-        constraints.pattern("resource", arn, &RESOURCE);
-        constraints.check()?;
         let refused = || {
             let mut constraints = Constraints::default();
             let constraint = format!("Member must satisfy regular expression pattern: {}", RESOURCE.text());
@@ -111,6 +108,12 @@ pub(in super::super) fn check(tags: &Tags) -> Result<(), Error> {
         return Err(Error::invalid("Number of tags exceeds resource tag limit."));
     }
     let mut constraints = Constraints::default();
+    constrain(tags, &mut constraints);
+    constraints.check()
+}
+
+/// What the front door says of tags.
+pub(super) fn constrain(tags: &Tags, constraints: &mut Constraints) {
     for (key, value) in tags {
         if key.is_empty() || key.chars().count() > 128 || !is_word(key) {
             let each = "Map keys must satisfy constraint: [Member must have length less than or equal to 128, Member must \
@@ -124,7 +127,6 @@ pub(in super::super) fn check(tags: &Tags) -> Result<(), Error> {
             constraints.broken("tags", format!("{{{key}={value}}}"), each);
         }
     }
-    constraints.check()
 }
 
 fn is_word(text: &str) -> bool {
@@ -133,16 +135,23 @@ fn is_word(text: &str) -> bool {
 }
 
 pub(super) async fn list(State(api): State<Arc<Api>>, Path(resource): Path<String>) -> Answer {
+    let mut constraints = Constraints::default();
+    constraints.pattern("resource", &resource, &RESOURCE);
+    constraints.check()?;
     let tags = Resource::parse(&api, &resource)?.tags(&api)?;
     ok(&json!({ "Tags": tags }))
 }
 
 pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String>, body: Body) -> Answer {
-    let Some(new) = body.fields().map("Tags")? else {
-        let mut constraints = Constraints::default();
-        constraints.missing("tags");
-        return constraints.check().and_then(|()| empty());
-    };
+    let mut constraints = Constraints::default();
+    constraints.pattern("resource", &resource, &RESOURCE);
+    let new = body.fields().map("Tags")?;
+    match &new {
+        Some(new) => constrain(new, &mut constraints),
+        None => constraints.missing("tags"),
+    }
+    constraints.check()?;
+    let new = new.unwrap_or_default();
     if new.is_empty() {
         return Err(Error::invalid("An error occurred and the request cannot be processed."));
     }
@@ -162,6 +171,7 @@ pub(super) async fn remove(
 ) -> Answer {
     let gone: Vec<_> = query.all("tagKeys").map(str::to_owned).collect();
     let mut constraints = Constraints::default();
+    constraints.pattern("resource", &resource, &RESOURCE);
     if gone.is_empty() {
         constraints.missing("tagKeys");
     }

@@ -32,10 +32,11 @@ pub(super) async fn configuration(
 ) -> Answer {
     let fields = body.fields();
     let mut constraints = Constraints::default();
+    Name::constrain(&name, Form::Plain, &mut constraints);
     let given = Given::read(&body, &mut constraints)?;
     constraints.check()?;
     given::check_supported(&fields)?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?;
+    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
     let mut change = api.change().await;
     let now = api.now();
     find(&api, &name)?;
@@ -61,6 +62,7 @@ fn changed(version: &mut Version, api: &Api) {
 /// New code, as the front door lets it through.
 struct Request {
     source: Option<Source>,
+    source_key: Option<String>,
     image: Option<String>,
     architectures: Option<Vec<String>>,
     publish: bool,
@@ -71,9 +73,12 @@ impl Request {
     fn read(fields: &Fields<'_>) -> Result<Self, Error> {
         let mut constraints = Constraints::default();
         let architectures = given::architectures(fields, &mut constraints)?;
+        let source_key = given::source_key(fields, "", &mut constraints)?;
         constraints.check()?;
+        given::check_supported(fields)?;
         Ok(Self {
             source: Source::read(fields, "")?,
+            source_key,
             image: fields.owned("ImageUri")?,
             architectures,
             publish: fields.flag("Publish")?.unwrap_or_default(),
@@ -103,7 +108,7 @@ impl Request {
 pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, body: Body) -> Answer {
     let fields = body.fields();
     let mut request = Request::read(&fields)?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?;
+    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
     let seen = fields.text("RevisionId")?;
     let check = || -> Result<(Arc<Function>, Arc<Version>), Error> {
         let (function, version) = (find(&api, &name)?, latest(&api, &name)?);
@@ -117,7 +122,7 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
     let mut change = api.change().await;
     let (function, version) = check()?;
     let mut version = Version::clone(&version);
-    version.code = code;
+    (version.code, version.source_key) = (code, request.source_key);
     if let Some(architectures) = request.architectures {
         version.config.architectures = architectures;
     }

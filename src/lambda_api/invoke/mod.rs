@@ -74,12 +74,13 @@ async fn answer(
     match asked.kind {
         Kind::DryRun => Ok(StatusCode::NO_CONTENT.into_response()),
         Kind::Event => {
-            let trace = call::text(headers, TRACE).map(str::to_owned);
+            let trace = trace::header(call::text(headers, TRACE), api.now());
             let queue = api.queue.get().ok_or_else(missing_part)?;
             // An event without one is an empty object.
             let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
-            queue.accept(Event { trace, ..Event::new(id, resolved.arn, payload) }).await?;
-            Ok(accepted(id))
+            let traced = trace.as_ref().and_then(|trace| trace.to_str().ok()).map(str::to_owned);
+            queue.accept(Event { trace: traced, ..Event::new(id, resolved.arn, payload) }).await?;
+            Ok(accepted(id, trace))
         }
         Kind::RequestResponse => run(api, operation, &name, resolved, id, headers, payload).await,
     }
@@ -98,12 +99,17 @@ impl From<queue::Error> for Error {
     }
 }
 
-/// 202, known by the id the function will be told.
-fn accepted(id: Uuid) -> Response {
+/// 202, known by the id and the trace the function will be told.
+fn accepted(id: Uuid, trace: Option<HeaderValue>) -> Response {
     let mut answer = StatusCode::ACCEPTED.into_response();
+    let headers = answer.headers_mut();
     if let Ok(id) = id.to_string().parse() {
-        answer.headers_mut().insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id);
     }
+    if let Some(trace) = trace {
+        headers.insert(TRACE, trace);
+    }
+    headers.insert("x-amzn-remapped-content-length", HeaderValue::from_static("0"));
     answer
 }
 
