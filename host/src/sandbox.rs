@@ -37,6 +37,8 @@ const LONGEST_INIT: Duration = Duration::from_secs(900);
 const SHORTEST_LONG_INIT: Duration = Duration::from_secs(130);
 /// How long a client that has told us why it cannot start may take to go.
 const PARTING: Duration = Duration::from_millis(500);
+/// The error type of a function whose program cannot be started.
+const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
 
 /// What every environment of a function is started by.
 pub(crate) struct Plan {
@@ -287,6 +289,9 @@ impl Sandbox {
         variables: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
     ) -> Result<Process, Failure> {
         let launch = &plan.launch;
+        if let Some(fault) = &launch.fault {
+            return Err(Failure::NotStarted(INVALID_ENTRYPOINT, fault.clone()));
+        }
         let mark = format!("AWS_LAMBDA_LOG_STREAM_NAME={}", observer.name());
         let program = Program {
             path: &launch.program,
@@ -300,7 +305,7 @@ impl Sandbox {
         };
         let process = Process::start(&program, variables, observer.log(), &plan.kill).map_err(|error| {
             let program = launch.program.to_string_lossy();
-            Failure::NotStarted("Runtime.InvalidEntrypoint", format!("fork/exec {program}: {error}"))
+            Failure::NotStarted(INVALID_ENTRYPOINT, format!("fork/exec {program}: {error}"))
         })?;
         observer.memory().watch(process.id());
         Ok(process)

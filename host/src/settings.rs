@@ -58,6 +58,9 @@ pub struct Settings {
     pub enforce_memory: bool,
     /// The function's own variables, at most 4 KB of them. Reserved names are ignored, as on Lambda.
     pub environment: Vec<(String, String)>,
+    /// A function without a program, or with one that cannot be run, is no error: it starts, and each invocation fails, as on
+    /// Lambda.
+    pub fault_at_start: bool,
     /// More variables of the platform's, as if they were in the host's own environment: credentials, say.
     pub platform: Vec<(String, String)>,
     /// What the function gets of the host's own environment.
@@ -121,6 +124,7 @@ impl Default for Settings {
             platform: Vec::new(),
             inherit: Inherit::Needed,
             layers: Vec::new(),
+            fault_at_start: false,
             mount: Mount::Nothing,
             temporary: None,
             reply: Reply::Auto,

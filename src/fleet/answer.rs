@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{archive, spec::Spec};
+use super::archive;
 
 /// Why an invocation did not come to the function.
 #[derive(Debug, thiserror::Error)]
@@ -48,23 +48,10 @@ impl Limit {
 
 impl Refusal {
     /// As the Invoke API answers it.
-    pub(super) fn answer(&self, spec: &Spec, request_id: &str) -> Response<Body> {
+    pub(super) fn answer(&self) -> Response<Body> {
         use klr_host::Error as Host;
         match self {
             Self::Throttled(limit) => throttled(*limit),
-            // AWS starts these too, and it is the function that fails.
-            Self::Host(Host::NoCommand { .. }) => {
-                let found = "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]";
-                failed(spec, request_id, "Runtime.InvalidEntrypoint", found)
-            }
-            Self::Host(Host::NotExecutable { .. }) => {
-                let denied = "fork/exec /var/task/bootstrap: permission denied";
-                failed(spec, request_id, "Runtime.InvalidEntrypoint", denied)
-            }
-            Self::Host(Host::NoWrapper { path }) => {
-                let missing = format!("fork/exec {}: no such file or directory", path.display());
-                failed(spec, request_id, "Runtime.InvalidEntrypoint", &missing)
-            }
             Self::Host(Host::OtherVersion { .. } | Host::Runtime(_) | Host::NoClient { .. })
             | Self::Image(_) => error(
                 StatusCode::BAD_GATEWAY,
@@ -100,19 +87,6 @@ impl Refusal {
 pub(super) fn throttled(limit: Limit) -> Response<Body> {
     let body = json!({ "Reason": limit.reason(), "Type": "User", "message": "Rate Exceeded." });
     error(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", &body)
-}
-
-/// What fails before there is a process to fail is the function's error all the same.
-fn failed(spec: &Spec, request_id: &str, kind: &str, why: &str) -> Response<Body> {
-    let document =
-        json!({ "errorType": kind, "errorMessage": format!("RequestId: {request_id} Error: {why}") });
-    let mut answer = with_json(StatusCode::OK, &document);
-    let headers = answer.headers_mut();
-    headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
-    if let Ok(version) = HeaderValue::from_str(&spec.version) {
-        headers.insert("x-amz-executed-version", version);
-    }
-    answer
 }
 
 fn error(status: StatusCode, name: &'static str, body: &Value) -> Response<Body> {

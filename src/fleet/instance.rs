@@ -170,6 +170,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         environment: variables.collect(),
         provisioned: spec.provisioned,
         snap_start: spec.snap_start,
+        fault_at_start: true,
         mount: klr_host::Mount::All,
         log_group: Some(spec.logging.group.clone()),
         log_format: spec.logging.json.then(|| "JSON".to_owned()),

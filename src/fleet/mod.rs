@@ -171,7 +171,7 @@ impl Fleet {
             if !matches!(refusal, Refusal::Throttled(_)) {
                 tracing::warn!(function = spec.function, version = spec.version, %refusal, "not invoked");
             }
-            if visit { refusal.told() } else { refusal.answer(spec, &id) }
+            if visit { refusal.told() } else { refusal.answer() }
         });
         // A visit has an id of its own.
         if let Ok(id) = id.parse() {

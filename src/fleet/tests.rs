@@ -370,11 +370,15 @@ async fn a_bootstrap_keeps_its_mode_and_one_that_is_missing_is_the_functions_err
         let spec = Spec { revision: why.into(), ..provided(stage.zip(files)) };
         let failed = stage.invoke(&spec, &json!({})).await;
         assert_eq!(header(&failed, "x-amz-function-error"), Some("Unhandled"));
+        assert_eq!(header(&failed, "x-amz-executed-version"), Some("$LATEST"));
         let id = header(&failed, "x-amzn-requestid").unwrap().to_owned();
         let expected = json!({
             "errorType": "Runtime.InvalidEntrypoint", "errorMessage": format!("RequestId: {id} Error: {why}")
         });
         assert_eq!(body(failed).await, expected);
+        let told = format!("RequestId: {id} Error: {why}\nRuntime.InvalidEntrypoint");
+        let log = stage.written(&spec, |text| text.contains("REPORT") && text.contains(&id)).await;
+        assert!(log.iter().any(|entry| entry.text == told), "{log:?}");
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Launch {
     pub(crate) layers: Layers,
     /// How processes see code and layers, where that is not where they are.
     pub(crate) mounts: Option<Mounts>,
+    /// Why there is nothing to start, in Lambda's words: each start fails of it.
+    pub(crate) fault: Option<String>,
 }
 
 impl Launch {
@@ -42,6 +44,19 @@ impl Launch {
         let directory = directory(settings)?;
         let layers = Layers::find(&settings.layers)?;
         let found = Self { directory, handler, layers, ..Self::default() };
+        let nothing = settings.fault_at_start.then(|| found.clone());
+        match (found.program(settings).await, nothing) {
+            (Err(error), Some(nothing)) => match fault(&error) {
+                None => Err(error),
+                fault => Ok(Self { fault, runtime: settings.runtime.clone(), ..nothing }),
+            },
+            (found, _) => found,
+        }
+    }
+
+    /// With the program, and what it is told.
+    async fn program(self, settings: &Settings) -> Result<Self, Error> {
+        let found = self;
         if let [program, arguments @ ..] = settings.command.as_slice() {
             return Ok(found.command(settings, program, arguments));
         }
@@ -172,6 +187,18 @@ impl Launch {
     }
 }
 
+/// What Lambda says where its function cannot be started, if it is the function's fault.
+fn fault(error: &Error) -> Option<String> {
+    match error {
+        Error::NoCommand { .. } => {
+            Some("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".to_owned())
+        }
+        Error::NotExecutable { .. } => Some("fork/exec /var/task/bootstrap: permission denied".to_owned()),
+        Error::NoWrapper { path } => Some(format!("fork/exec {}: no such file or directory", path.display())),
+        _ => None,
+    }
+}
+
 /// Whether it does, by its name or in truth.
 fn lies_in(path: &Path, folder: &str) -> bool {
     path.starts_with(folder) || path.canonicalize().is_ok_and(|real| real.starts_with(folder))
@@ -222,6 +249,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().canonicalize().unwrap().join("bootstrap");
         assert!(matches!(Launch::find(&settings(folder.path())).await, Err(Error::NoCommand { .. })));
+        let forgiving = Settings { fault_at_start: true, ..settings(folder.path()) };
+        let fault = Launch::find(&forgiving).await.unwrap().fault.unwrap();
+        assert!(fault.contains("valid bootstrap"), "{fault}");
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
         assert!(matches!(Launch::find(&settings(folder.path())).await, Err(Error::NotExecutable { .. })));
         script(&path);
