@@ -35,9 +35,7 @@ pub(crate) async fn receive(
     limit: usize,
 ) -> Result<(Place, Bytes), Refused> {
     if function.full() {
-        discard(body).await;
-        function.throttle();
-        return Err(Refused::Saturated);
+        return Err(turned_away(function, body).await);
     }
     let mut arriving = Arriving { body: &mut body, room: &function.room, taken: 0, refused: false };
     let received = tokio::time::timeout(WITHIN, read(&mut arriving, limit)).await;
@@ -48,14 +46,16 @@ pub(crate) async fn receive(
             Ok(place) => Ok((place, event)),
             Err(_) => Err(Refused::Saturated),
         },
-        Ok(Err(_)) if refused => {
-            discard(body).await;
-            function.throttle();
-            Err(Refused::Saturated)
-        }
+        Ok(Err(_)) if refused => Err(turned_away(function, body).await),
         Ok(Err(unread)) => Err(Refused::Unread(unread)),
         Err(_) => Err(Refused::Unread(Unread::TooSlow)),
     }
+}
+
+async fn turned_away(function: &Function, rest: impl Body<Data = Bytes> + Unpin) -> Refused {
+    discard(rest).await;
+    function.throttle();
+    Refused::Saturated
 }
 
 /// Bytes that there is room for, of all events together that have come in part.

@@ -15,10 +15,7 @@ const LARGEST_REPLY: usize = 6_291_556;
 
 /// What differs from client to client.
 struct Client {
-    /// Its folder in `tests/clients`.
-    name: &'static str,
-    runtime: &'static str,
-    handler: &'static str,
+    built: built::Client,
     /// The type of the error its handler raises.
     error: &'static str,
     /// The type, and the end of the message, that a failed start is told with.
@@ -28,65 +25,49 @@ struct Client {
 }
 
 const PYTHON: Client = Client {
-    name: "python",
-    runtime: "python3.11",
-    handler: "app.handler",
+    built: built::PYTHON,
     error: "ValueError",
     no_start: ("RuntimeError", "no start"),
     has_context: true,
 };
-const NODE: Client = Client {
-    name: "node",
-    runtime: "nodejs20.x",
-    handler: "index.handler",
-    error: "RangeError",
-    no_start: ("Error", "no start"),
-    has_context: true,
-};
+const NODE: Client =
+    Client { built: built::NODE, error: "RangeError", no_start: ("Error", "no start"), has_context: true };
 const GO: Client = Client {
-    name: "go",
-    runtime: "provided.al2023",
-    handler: "none",
+    built: built::GO,
     error: "errorString",
     no_start: ("Runtime.ExitError", "exit status 7"),
     has_context: true,
 };
 const RUST: Client = Client {
-    name: "rust",
-    runtime: "provided.al2023",
-    handler: "none",
+    built: built::RUST,
     error: "&alloc::boxed::Box<dyn core::error::Error + core::marker::Send + core::marker::Sync>",
     no_start: ("Runtime.ExitError", "exit status 1"),
     has_context: true,
 };
 const JAVA: Client = Client {
-    name: "java",
-    runtime: "java17",
-    handler: "example.Fn::handleRequest",
+    built: built::JAVA,
     error: "java.lang.IllegalArgumentException",
     no_start: ("java.lang.IllegalStateException", "no start"),
     has_context: true,
 };
 const SHELL: Client = Client {
-    name: "shell",
-    runtime: "provided",
-    handler: "none",
+    built: built::SHELL,
     error: "Asked",
     no_start: ("Runtime.NoStart", "no start"),
     has_context: false,
 };
 
+impl std::ops::Deref for Client {
+    type Target = built::Client;
+
+    fn deref(&self) -> &built::Client {
+        &self.built
+    }
+}
+
 impl Client {
     fn settings(&self, code: &Path) -> Settings {
-        Settings {
-            runtime: Some(self.runtime.into()),
-            handler: Some(self.handler.into()),
-            directory: Some(code.to_owned()),
-            timeout: Duration::from_secs(60),
-            cloudevent_context: true,
-            logs: klr_host::Logs::Quiet,
-            ..Settings::default()
-        }
+        Settings { cloudevent_context: true, ..self.with_code(code) }
     }
 
     /// The whole list, one host after the other.

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::python;
+use common::{LOOKING, python};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use klr_host::{Body, Embedded, Logs, Mount, OtherVersion, RequestId, Settings};
@@ -15,22 +15,11 @@ use tempfile::TempDir;
 
 const HANDLER: &str = r#"
 import os, traceback
+from looking import read, write
 
 def handler(event, context):
     if event.get("do") == "raise":
         raise ValueError("as asked")
-    def read(path):
-        try:
-            with open(path) as file:
-                return file.read()
-        except OSError as error:
-            return type(error).__name__
-    def write(path):
-        try:
-            open(path, "w").close()
-            return True
-        except OSError:
-            return False
     return {
         "id": context.aws_request_id, "arn": context.invoked_function_arn, "version": context.function_version,
         "stream": context.log_stream_name, "group": context.log_group_name,
@@ -45,6 +34,7 @@ fn function() -> Option<(Settings, [TempDir; 2])> {
     let python = python()?;
     let (code, layer) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::write(code.path().join("app.py"), HANDLER).unwrap();
+    std::fs::write(code.path().join("looking.py"), LOOKING).unwrap();
     std::fs::create_dir(layer.path().join("python")).unwrap();
     std::fs::write(layer.path().join("python/shelved.py"), "WHERE = __file__\n").unwrap();
     std::fs::write(layer.path().join("data.txt"), "from the layer").unwrap();

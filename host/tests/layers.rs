@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{
-    BOOTSTRAP, Extensions, code, executable, invoke, json, provided, python, running::Running, start,
+    BOOTSTRAP, Extensions, LOOKING, code, executable, invoke, json, provided, python, running::Running, start,
 };
 use klr_host::{Inherit, Mount, Settings};
 use serde_json::{Value, json};
@@ -18,20 +18,9 @@ use tempfile::TempDir;
 
 const HANDLER: &str = r#"
 import os, shelved, traceback
+from looking import read, write
 
 def handler(event, context):
-    def read(path):
-        try:
-            with open(path) as file:
-                return file.read()
-        except OSError as error:
-            return type(error).__name__
-    def write(path):
-        try:
-            open(path, "w").close()
-            return True
-        except OSError:
-            return False
     try:
         raise ValueError("as asked")
     except ValueError:
@@ -56,6 +45,7 @@ impl Folders {
         let made = || tempfile::tempdir().unwrap();
         let (code, layers) = (made(), [made(), made()]);
         std::fs::write(code.path().join("app.py"), HANDLER).unwrap();
+        std::fs::write(code.path().join("looking.py"), LOOKING).unwrap();
         for (layer, name) in layers.iter().zip(["first", "second"]) {
             std::fs::create_dir(layer.path().join("bin")).unwrap();
             std::fs::write(layer.path().join("bin/both"), name).unwrap();

@@ -44,27 +44,25 @@ impl Launch {
         let directory = directory(settings)?;
         let layers = Layers::find(&settings.layers)?;
         let found = Self { directory, handler, layers, ..Self::default() };
-        let nothing = settings.fault_at_start.then(|| found.clone());
-        match (found.program(settings).await, nothing) {
-            (Err(error), Some(nothing)) => match fault(&error) {
+        match found.clone().program(settings).await {
+            Err(error) if settings.fault_at_start => match fault(&error) {
                 None => Err(error),
-                fault => Ok(Self { fault, runtime: settings.runtime.clone(), ..nothing }),
+                fault => Ok(Self { fault, runtime: settings.runtime.clone(), ..found }),
             },
-            (found, _) => found,
+            found => found,
         }
     }
 
     /// With the program, and what it is told.
     async fn program(self, settings: &Settings) -> Result<Self, Error> {
-        let found = self;
         if let [program, arguments @ ..] = settings.command.as_slice() {
-            return Ok(found.command(settings, program, arguments));
+            return Ok(self.command(settings, program, arguments));
         }
         match settings.runtime.as_deref() {
-            None => found.bootstrap(),
-            Some(runtime) if runtime.starts_with("provided") => found.bootstrap(),
-            Some(runtime) if runtime.starts_with("go") => found.go(runtime),
-            Some(runtime) => found.managed(runtime, settings).await,
+            None => self.bootstrap(),
+            Some(runtime) if runtime.starts_with("provided") => self.bootstrap(),
+            Some(runtime) if runtime.starts_with("go") => self.go(runtime),
+            Some(runtime) => self.managed(runtime, settings).await,
         }
     }
 

@@ -44,14 +44,19 @@ impl Client {
 
     /// What runs its function. `None` as above.
     pub fn settings(self) -> Option<Settings> {
-        Some(Settings {
+        Some(self.with_code(&client(self.name)?))
+    }
+
+    /// What runs its function, which is in that folder.
+    pub fn with_code(self, code: &Path) -> Settings {
+        Settings {
             runtime: Some(self.runtime.into()),
             handler: Some(self.handler.into()),
-            directory: Some(client(self.name)?),
+            directory: Some(code.to_owned()),
             timeout: Duration::from_secs(60),
             logs: klr_host::Logs::Quiet,
             ..Settings::default()
-        })
+        }
     }
 }
 

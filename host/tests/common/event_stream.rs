@@ -1,19 +1,15 @@
 //! InvokeWithResponseStream, as a caller has it.
 
 use klr_host::Host;
-use reqwest::{Client, Response};
+use reqwest::Response;
 use serde_json::Value;
 
-use super::header;
+use super::{call, header};
 
 /// Calls InvokeWithResponseStream with headers.
 pub async fn ask(host: &Host, headers: &[(&str, &str)], event: &str) -> Response {
     let path = "2021-11-15/functions/function/response-streaming-invocations";
-    let mut request = Client::new().post(format!("http://{}/{path}", host.address())).body(event.to_owned());
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.send().await.unwrap()
+    call(host, path, headers, event.to_owned()).await
 }
 
 /// A decoder of event streams, as an SDK has one: every length and sum is checked.

@@ -21,6 +21,9 @@ use tokio::net::TcpListener;
 /// A `bootstrap` that does what its event says.
 pub const BOOTSTRAP: &str = include_str!("bootstrap.py");
 
+/// A Python module: `read` and `write`, which say what became of it.
+pub const LOOKING: &str = include_str!("looking.py");
+
 /// A code directory with this `bootstrap` in it.
 pub fn code(bootstrap: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -65,8 +68,17 @@ pub async fn invoke(host: &Host, event: impl Into<reqwest::Body>) -> Response {
 
 /// Calls the Invoke API with headers.
 pub async fn invoke_with(host: &Host, headers: &[(&str, &str)], event: impl Into<reqwest::Body>) -> Response {
-    let url = format!("http://{}/2015-03-31/functions/function/invocations", host.address());
-    let mut request = reqwest::Client::new().post(url).body(event);
+    call(host, "2015-03-31/functions/function/invocations", headers, event).await
+}
+
+/// Posts to a path.
+pub async fn call(
+    host: &Host,
+    path: &str,
+    headers: &[(&str, &str)],
+    event: impl Into<reqwest::Body>,
+) -> Response {
+    let mut request = reqwest::Client::new().post(format!("http://{}/{path}", host.address())).body(event);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
