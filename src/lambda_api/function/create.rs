@@ -100,7 +100,7 @@ impl Request {
         constraints.check()?;
         given::check_supported(fields)?;
         let name = Name::parse(name.unwrap_or_default(), None, Form::Create, api.identity())?;
-        tags::check(&tags)?;
+        tags::check_number(&tags)?;
         Ok(Self {
             name: name.function,
             given,

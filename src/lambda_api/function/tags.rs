@@ -104,12 +104,17 @@ async fn edit_function(
 
 /// How many there may be, and what they may look like.
 pub(in super::super) fn check(tags: &Tags) -> Result<(), Error> {
-    if tags.len() > MOST {
-        return Err(Error::invalid("Number of tags exceeds resource tag limit."));
-    }
+    check_number(tags)?;
     let mut constraints = Constraints::default();
     constrain(tags, &mut constraints);
     constraints.check()
+}
+
+pub(super) fn check_number(tags: &Tags) -> Result<(), Error> {
+    if tags.len() > MOST {
+        return Err(Error::invalid("Number of tags exceeds resource tag limit."));
+    }
+    Ok(())
 }
 
 /// What the front door says of tags.
@@ -158,7 +163,7 @@ pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String
     let resource = Resource::parse(&api, &resource)?;
     let add = |tags: &mut Tags| {
         tags.extend(new);
-        check(tags)
+        check_number(tags)
     };
     resource.edit(&api, add).await?;
     empty()
