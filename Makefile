@@ -33,14 +33,14 @@ bench-queue:
 	cargo run -q --release -p klr-bench-queue
 
 build: setup
-	cargo build --release --bin klr --bin klr-host
+	cargo build --release --bin klr
+	cargo build --profile host -p klr-host
 
-# klr-host for any Linux image, Alpine's or an empty one: no libc, no loader. (With a target, or macros would be built so, too; optimised
-# when it is linked, or it is larger than 6 MB.)
+# klr-host for any Linux image, Alpine's or an empty one: no libc, no loader. (With a target, or macros would be built so, too.)
 TARGET := $(shell uname -m)-unknown-linux-gnu
 host-static:
-	RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_LTO=fat cargo build --release -p klr-host --bin klr-host --target $(TARGET)
-	@echo target/$(TARGET)/release/klr-host
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile host -p klr-host --target $(TARGET)
+	@echo target/$(TARGET)/host/klr-host
 
 setup:
 	tests/setup.sh build

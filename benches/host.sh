@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 CODE=$(host/tests/clients/build.sh rust)
 # Together, so that what they share is compiled once, and nothing else's features are in it.
-cargo build -q --release -p klr-host -p klr-bench-host
-exec "${CARGO_TARGET_DIR:-target}/release/klr-bench-host" run "$CODE/bootstrap" "$@"
+cargo build -q --profile host -p klr-host -p klr-bench-host
+exec "${CARGO_TARGET_DIR:-target}/host/klr-bench-host" run "$CODE/bootstrap" "$@"
