@@ -5,13 +5,16 @@
 //! as a whole, neither for us nor for want of memory.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::OnceLock,
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::children;
 
 /// Where version 2 is mounted, everywhere, and the controllers of version 1 below it.
 const MOUNT: &str = "/sys/fs/cgroup";
@@ -81,9 +84,20 @@ impl Group {
         Ok(())
     }
 
-    /// Puts a process in; those it starts from now on are in as well.
-    pub(crate) fn join(&self, pid: i32) -> io::Result<()> {
-        self.write("cgroup.procs", &pid.to_string())
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts a process in, with what it has started meanwhile; what it starts from now on is in as well. It blocks, for the
+    /// kernel first sees to it that nobody forks: some 6 ms, and up to 30, of a CPU that is not used.
+    pub(crate) fn join(&self, pid: u32) -> io::Result<()> {
+        self.write("cgroup.procs", &pid.to_string())?;
+        for child in children::of(pid) {
+            // It may be gone again.
+            let _ = self.join(child);
+        }
+        Ok(())
     }
 
     /// Whether the kernel killed it for want of memory.
@@ -95,33 +109,39 @@ impl Group {
         fs::read_to_string(self.path.join(file)).is_ok_and(|events| kills(&events) > 0)
     }
 
-    /// Kills all that is in it, whatever it has made of itself, and removes it. It blocks, a moment.
+    /// [Removes](remove) it.
     pub(crate) fn remove(&self) {
-        // What was killed is in it until it has ended.
-        for _ in 0..ATTEMPTS {
-            self.kill();
-            match fs::remove_dir(&self.path) {
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                _ => return,
-            }
-        }
-    }
-
-    fn kill(&self) {
-        if self.version == Version::Two {
-            let _ = self.write("cgroup.kill", "1");
-            return;
-        }
-        let inside = fs::read_to_string(self.path.join("cgroup.procs")).unwrap_or_default();
-        for pid in inside.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
-            let _ = kill_process(pid, Signal::KILL);
-        }
+        remove(&self.path);
     }
 
     fn write(&self, file: &str, value: &str) -> io::Result<()> {
         fs::write(self.path.join(file), value)
+    }
+}
+
+/// Kills all that is in the group at this path, whatever it has made of itself, and removes it. It blocks, a moment.
+pub(crate) fn remove(path: &Path) {
+    // What was killed is in it until it has ended.
+    for _ in 0..ATTEMPTS {
+        kill(path);
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            _ => return,
+        }
+    }
+}
+
+fn kill(path: &Path) {
+    // Opened, not made: version 1 has no such file.
+    let at_once = fs::File::options().write(true).open(path.join("cgroup.kill"));
+    if at_once.is_ok_and(|mut file| file.write_all(b"1").is_ok()) {
+        return;
+    }
+    let inside = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in inside.lines().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 
@@ -202,7 +222,7 @@ mod tests {
                 let limit = fs::read_to_string(parent.path.join(&name).join(file)).unwrap();
                 assert_eq!(limit.trim(), (128_u64 * 1024 * 1024).to_string());
                 let mut inside = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-                group.join(inside.id().cast_signed()).unwrap();
+                group.join(inside.id()).unwrap();
                 // Its zombie is ours to wait for, and stays in no group.
                 group.remove();
                 assert!(!inside.wait().unwrap().success() && !parent.path.join(&name).exists());

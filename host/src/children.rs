@@ -3,7 +3,8 @@
 //! A function's process is killed with its whole group. What has left the group (a daemon) is found by its *mark*: a variable
 //! that no other process has in its environment at the time, as the name of the log stream is: the next process with that
 //! name is started when nothing of the last one is left. The same is done by a *warden* when the host itself is killed: a
-//! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more. A signal
+//! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more; it removes
+//! what was made for a process, too. A signal
 //! at the parent's death would be simpler, but reaches the function's process alone, and not those it has started.
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     fs,
     io::{self, BufRead, Write},
     os::unix::process::CommandExt,
+    path::PathBuf,
     process::{ChildStdin, Command, Stdio},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -25,6 +27,8 @@ use rustix::process::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cgroup;
+
 /// What the warden calls itself: how it is known among processes, and to itself.
 const WARDEN: &str = "klr-warden";
 /// A process may start another while we look for it, but not for ever.
@@ -36,9 +40,42 @@ static HAS_WARDEN: AtomicBool = AtomicBool::new(false);
 static CHILDREN: Mutex<Children> = Mutex::new(Children { live: BTreeMap::new(), warden: None });
 
 struct Children {
-    /// Leaders of groups by their number, with their mark.
-    live: BTreeMap<i32, String>,
+    /// Leaders of groups by their number.
+    live: BTreeMap<i32, Known>,
     warden: Option<ChildStdin>,
+}
+
+/// What finds a process's remains.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// One of its variables, as `NAME=value`, that no other process has at the time.
+    pub(crate) mark: String,
+    /// What goes with it: its control group, its socket.
+    pub(crate) made: Vec<PathBuf>,
+}
+
+impl Known {
+    /// How the warden is told: what cannot be in a path, nor in a variable, is between the parts.
+    fn line(&self) -> String {
+        let made = self.made.iter().filter_map(|path| path.to_str());
+        std::iter::once(&*self.mark).chain(made).collect::<Vec<_>>().join("\0")
+    }
+
+    fn told(line: &str) -> Self {
+        let mut parts = line.split('\0');
+        let mark = parts.next().unwrap_or_default().to_owned();
+        Self { mark, made: parts.map(PathBuf::from).collect() }
+    }
+
+    /// Ends and removes what there is. It blocks.
+    fn clear(self) {
+        kill_strays(&self.mark);
+        for path in self.made {
+            if fs::remove_file(&path).is_err() {
+                cgroup::remove(&path);
+            }
+        }
+    }
 }
 
 /// To be called first in the `main` of a program that is to leave no function behind even when it is killed; where it
@@ -50,26 +87,26 @@ pub fn warden() -> bool {
     }
     let mut live = BTreeMap::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
-        let (pid, mark) = line.split_once(' ').unwrap_or((&line, ""));
+        let (pid, known) = line.split_once(' ').unwrap_or((&line, ""));
         let Ok(pid) = pid.parse() else { continue };
-        if mark.is_empty() {
+        if known.is_empty() {
             live.remove(&pid);
         } else {
-            live.insert(pid, mark.to_owned());
+            live.insert(pid, Known::told(known));
         }
     }
     // The host is gone. What it has ended in good order is not among these.
-    for (group, mark) in live {
+    for (group, known) in live {
         let _ = Pid::from_raw(group).map(|group| kill_process_group(group, Signal::KILL));
-        kill_strays(&mark);
+        known.clear();
     }
     true
 }
 
-/// Starts a process that leads a group of its own, and has `mark` (as `NAME=value`) in its environment. To be followed by [`ended`] when it was waited for.
+/// Starts a process that leads a group of its own. To be followed by [`ended`] when it was waited for.
 pub(crate) fn start(
     command: &mut tokio::process::Command,
-    mark: &str,
+    known: Known,
 ) -> io::Result<(tokio::process::Child, Pid)> {
     // Held over both steps: what is not known yet would be taken for adopted.
     let mut children = lock();
@@ -77,8 +114,8 @@ pub(crate) fn start(
     let child = command.process_group(0).spawn()?;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let pid = pid.expect("a child that was not waited for has an id");
-    children.live.insert(pid.as_raw_pid(), mark.to_owned());
-    children.tell(pid.as_raw_pid(), mark);
+    children.tell(pid.as_raw_pid(), &known.line());
+    children.live.insert(pid.as_raw_pid(), known);
     Ok((child, pid))
 }
 
@@ -102,18 +139,18 @@ impl Children {
         match command.spawn() {
             Ok(child) => {
                 self.warden = child.stdin;
-                let live: Vec<_> = self.live.iter().map(|(pid, mark)| (*pid, mark.clone())).collect();
-                for (pid, mark) in live {
-                    self.tell(pid, &mark);
+                let live: Vec<_> = self.live.iter().map(|(pid, known)| (*pid, known.line())).collect();
+                for (pid, known) in live {
+                    self.tell(pid, &known);
                 }
             }
             Err(error) => tracing::warn!(%error, "no warden: a killed host leaves its functions behind"),
         }
     }
 
-    fn tell(&mut self, pid: i32, mark: &str) {
+    fn tell(&mut self, pid: i32, known: &str) {
         let Some(warden) = &mut self.warden else { return };
-        if writeln!(warden, "{pid} {mark}").is_err() {
+        if writeln!(warden, "{pid} {known}").is_err() {
             // Somebody has killed it. The next start brings another, which is told all that lives.
             self.warden = None;
         }
@@ -144,18 +181,19 @@ fn reap_adopted() {
     let strange = |pid: &Pid| {
         !children.live.contains_key(&pid.as_raw_pid()) && getpgid(Some(*pid)).is_ok_and(|group| group != own)
     };
-    for pid in own_children().into_iter().filter(strange) {
+    let own_children = of(std::process::id()).into_iter().filter_map(|id| Pid::from_raw(id.cast_signed()));
+    for pid in own_children.filter(strange) {
         let _ = waitpid(Some(pid), WaitOptions::NOHANG);
     }
 }
 
-fn own_children() -> Vec<Pid> {
-    // A child is listed with the thread that started it, an adopted one with the first.
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+/// The children of a process. One is listed with the thread that started it, an adopted one with the first.
+pub(crate) fn of(process: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let listed = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     let numbers =
         |listed: String| -> Vec<_> { listed.split_whitespace().filter_map(|it| it.parse().ok()).collect() };
-    listed.flat_map(numbers).filter_map(Pid::from_raw).collect()
+    listed.flat_map(numbers).collect()
 }
 
 /// Kills whatever has this mark in its environment.

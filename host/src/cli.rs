@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use rustix::fs::Access;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -206,14 +207,12 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
 
 /// Not every function writes there, so it is not the host's end; but those that do fail in ways that are hard to read.
 fn warn_of_tmp(folder: &Path) {
-    let probe = folder.join(format!(".klr-host-{}", std::process::id()));
-    match std::fs::File::options().write(true).create_new(true).open(&probe) {
-        Ok(_) => drop(std::fs::remove_file(probe)),
-        Err(error) => tracing::warn!(
+    if let Err(error) = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        tracing::warn!(
             folder = %folder.display(),
             %error,
             "the function cannot write to its temporary folder: mount a volume there (an emptyDir on Kubernetes), or set TMPDIR"
-        ),
+        );
     }
 }
 

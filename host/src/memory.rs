@@ -8,6 +8,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::children;
+
 /// How old a look may be: it is taken between invocations, of which there may be thousands a second.
 const FRESH: Duration = Duration::from_millis(100);
 /// Generations of children that are looked at.
@@ -52,18 +54,8 @@ fn peak_kb(process: u32, depth: usize) -> u64 {
     if depth == 0 {
         return own;
     }
-    let children: u64 = children(process).into_iter().map(|child| peak_kb(child, depth - 1)).sum();
+    let children: u64 = children::of(process).into_iter().map(|child| peak_kb(child, depth - 1)).sum();
     own + children
-}
-
-/// The kernel lists children by the thread that started them.
-fn children(process: u32) -> Vec<u32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
-    let lists =
-        threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
-        .collect()
 }
 
 #[cfg(test)]
@@ -78,10 +70,10 @@ mod tests {
         let memory = Memory::default();
         memory.watch(child.id());
         // The shell starts the other process some time.
-        while children(child.id()).is_empty() {
+        while children::of(child.id()).is_empty() {
             std::thread::sleep(Duration::from_millis(10));
         }
-        let [grandchild] = children(child.id())[..] else { panic!() };
+        let [grandchild] = children::of(child.id())[..] else { panic!() };
         assert!(peak_kb(child.id(), DEPTH) > peak_kb(child.id(), 0));
         assert!(memory.peak_mb() >= 1);
         let group = rustix::process::Pid::from_raw(grandchild.cast_signed()).unwrap();

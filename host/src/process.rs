@@ -10,12 +10,15 @@ use std::{
 };
 
 use command_fds::CommandFdExt;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process_group},
+};
 use tokio::{
     net::unix::pipe,
     process::{Child, Command},
     sync::watch,
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
 };
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -110,7 +113,8 @@ impl Process {
             Output::Framed => frames = Some(self::frames(&mut command)?),
             Output::Workers => outlet = self::outlet(&mut command, program.mounts),
         }
-        let (mut child, leader, limits) = spawn(&mut command, program)?;
+        let socket = outlet.as_ref().map(|outlet| outlet.path().to_owned());
+        let (mut child, leader, limits) = spawn(&mut command, program, socket)?;
         // With it goes our end of what the child writes frames to: it alone keeps that open.
         drop(command);
         let (output, reaped) = (TaskTracker::new(), TaskTracker::new());
@@ -185,19 +189,36 @@ impl Process {
 }
 
 /// Starts it in a control group of its own, where it has a limit and the system lets us.
-fn spawn(command: &mut Command, program: &Program<'_>) -> io::Result<(Child, Pid, Option<cgroup::Group>)> {
+fn spawn(
+    command: &mut Command,
+    program: &Program<'_>,
+    socket: Option<PathBuf>,
+) -> io::Result<(Child, Pid, Option<Limits>)> {
     let limits = program.memory_mb.and_then(|mb| cgroup::Group::new(&group_name(program.mark), mb));
-    let started = children::start(command, program.mark);
+    let made = limits.iter().map(|limits| limits.path().to_owned()).chain(socket).collect();
+    let started = children::start(command, children::Known { mark: program.mark.to_owned(), made });
     if let (Err(_), Some(limits)) = (&started, &limits) {
         limits.remove();
     }
     let (child, leader) = started?;
-    // What it starts before that is not in; a runtime does not start anything that soon.
-    if let Some(Err(error)) = limits.as_ref().map(|limits| limits.join(leader.as_raw_pid())) {
-        tracing::warn!(%error, "the memory limit is not enforced");
-    }
-    Ok((child, leader, limits))
+    let process = leader.as_raw_pid().unsigned_abs();
+    // Nobody waits: what it takes before it is in is little.
+    let joined = limits.map(|limits| {
+        spawn_blocking(move || {
+            match limits.join(process) {
+                // It has ended already.
+                Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
+                Err(error) => tracing::warn!(%error, process, "a process's memory limit is not enforced"),
+                Ok(()) => {}
+            }
+            limits
+        })
+    });
+    Ok((child, leader, joined))
 }
+
+/// A process's control group, once it is in.
+type Limits = JoinHandle<cgroup::Group>;
 
 /// Gives the child a pipe for frames, and returns our end of it.
 ///
@@ -252,18 +273,7 @@ impl Drop for Group {
 struct Remains {
     leader: Pid,
     mark: String,
-    limits: Option<cgroup::Group>,
-}
-
-impl Remains {
-    /// Ends what has left the group. It blocks.
-    fn clear(self) {
-        if let Some(limits) = self.limits {
-            limits.remove();
-        }
-        children::kill_strays(&self.mark);
-        children::ended(self.leader);
-    }
+    limits: Option<Limits>,
 }
 
 async fn reap(
@@ -272,7 +282,13 @@ async fn reap(
     told: watch::Sender<Option<Exit>>,
     kill: CancellationToken,
 ) {
-    let mut group = Group(Some(remains.leader));
+    let Remains { leader, mark, limits } = remains;
+    let mut group = Group(Some(leader));
+    // First: until it is waited for, its number is nobody else's.
+    let limits = match limits {
+        Some(joined) => joined.await.ok(),
+        None => None,
+    };
     let status = tokio::select! {
         status = child.wait() => status,
         () = kill.cancelled() => {
@@ -286,9 +302,17 @@ async fn reap(
         tracing::error!(%error, "cannot wait for the function's process");
         std::process::ExitStatus::default()
     });
-    let out_of_memory = remains.limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
+    let out_of_memory = limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
     told.send_replace(Some(Exit { status, out_of_memory }));
-    let _ = spawn_blocking(move || remains.clear()).await;
+    // What has left the group.
+    let clear = move || {
+        if let Some(limits) = limits {
+            limits.remove();
+        }
+        children::kill_strays(&mark);
+        children::ended(leader);
+    };
+    let _ = spawn_blocking(clear).await;
 }
 
 /// A stream's name, which is the runtime's mark, has slashes; what follows the version in it is unique by itself.

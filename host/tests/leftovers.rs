@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::process::{Child, Command, Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
 
 use common::{BOOTSTRAP, code, event_to, eventually, exists, free, json};
 use serde_json::Value;
@@ -89,6 +92,34 @@ async fn a_killed_host_leaves_nothing_not_even_what_hangs() {
     host.signal("-KILL");
     host.child.wait().unwrap();
     all_gone(&started).await;
+}
+
+/// What was made for a process goes too: the socket its workers find their outputs by, and its control group, where it has one.
+#[tokio::test]
+async fn a_killed_host_leaves_no_socket_and_no_control_group() {
+    let mut host = Running::start(&["--max-concurrency", "2"]).await;
+    let told = host.ask(r#"{"do":"context"}"#).await;
+    let socket = told["env"]["_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"].as_str().unwrap();
+    let mut made = groups(told["pid"].as_u64().unwrap());
+    made.push(socket.into());
+    assert!(made.iter().all(|path| path.exists()), "{made:?}");
+    host.signal("-KILL");
+    host.child.wait().unwrap();
+    for path in made {
+        eventually("it is removed", || !path.exists()).await;
+    }
+}
+
+/// The control groups made for a process: none where the system lets nobody make any.
+fn groups(pid: u64) -> Vec<PathBuf> {
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let within = |line: &str| {
+        let (controller, group) = line.split_once(':').unwrap().1.split_once(':').unwrap();
+        Path::new("/sys/fs/cgroup").join(controller).join(group.trim_start_matches('/'))
+    };
+    let all = listed.lines().map(within);
+    all.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"klr-")))
+        .collect()
 }
 
 #[tokio::test]

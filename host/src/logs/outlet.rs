@@ -25,6 +25,11 @@ impl Outlet {
         Ok(Self { listener: UnixListener::bind(&path)?, path })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Its name in that folder.
     pub(crate) fn name(&self) -> &Path {
         self.path.file_name().map_or(Path::new(""), Path::new)
