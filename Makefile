@@ -14,7 +14,7 @@ test: setup-test
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --package klr-bridge --no-default-features --lib --quiet -- -D warnings
 	for source in sqs kafka kinesis dynamodb s3 queue eventbridge lambda-api; do cargo check --quiet --no-default-features --features $$source || exit 1; done
-	cargo test --workspace --no-fail-fast
+	tests/run.sh
 
 # Bridge and floor side by side; five minutes, after the release build. `benches/run.sh --tenth` is what CI runs.
 bench: setup-test
