@@ -1,6 +1,7 @@
 //! `klr host`, and the whole of `klr-host`.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZero,
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use rustix::fs::Access;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -164,9 +165,9 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let (address, drain) = (args.listen()?, args.drain_timeout);
     // Bound now, so that a port in use is told at once; listened on when the function is there, or at once if that is asked
     // for: callers wait in the backlog then.
-    let socket = bind(address).with_context(|| format!("--listen {address}"))?;
-    let door = Door::of(socket, args.lazy).with_context(|| format!("--listen {address}"))?;
-    let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
+    let socket = bind(address).map_err(unbound("--listen", address))?;
+    let door = Door::of(socket, args.lazy).map_err(unbound("--listen", address))?;
+    let admin = TcpListener::bind(args.admin).await.map_err(unbound("--admin", args.admin))?;
     let (draining, closed) = (CancellationToken::new(), CancellationToken::new());
     let _closed = closed.clone().drop_guard();
     let (settings, told) = (args.settings(), draining.clone());
@@ -198,11 +199,24 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// What a command says whose `option` named an address that cannot be listened at.
+pub fn unbound(option: &str, address: SocketAddr) -> impl FnOnce(io::Error) -> anyhow::Error {
+    move |error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => ": end what listens there, or choose another port",
+            io::ErrorKind::AddrNotAvailable => ": expected an address of this machine",
+            io::ErrorKind::PermissionDenied => ": choose a port from 1024 on, which any user may listen at",
+            _ => "",
+        };
+        anyhow!("{option} {address}: {error}{remedy}")
+    }
 }
 
 /// Not every function writes there, so it is not the host's end; but those that do fail in ways that are hard to read.

@@ -58,14 +58,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// A directory that is none.
-    #[error("{what} directory {path}: {source}")]
+    #[error("{what} directory {path}: {error}")]
     Directory {
         /// Whose it is: the code's, or a layer's.
         what: &'static str,
         /// As it was given.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// A setting outside what Lambda allows.
     #[error("{field}: expected {expected}, got {got:?}")]

@@ -19,10 +19,10 @@ impl Layers {
         for path in given.iter().rev() {
             let whole = path.canonicalize();
             let whole =
-                whole.map_err(|source| Error::Directory { what: "layer", path: path.clone(), source })?;
+                whole.map_err(|error| Error::Directory { what: "layer", path: path.clone(), error })?;
             if !whole.is_dir() {
-                let source = std::io::ErrorKind::NotADirectory.into();
-                return Err(Error::Directory { what: "layer", path: path.clone(), source });
+                let error = std::io::ErrorKind::NotADirectory.into();
+                return Err(Error::Directory { what: "layer", path: path.clone(), error });
             }
             folders.push(whole);
         }

@@ -198,7 +198,11 @@ fn bad_usage_is_told_and_exits_2() {
     told(&["--code", path, "--", "true"], &[("PORT", "x")], "PORT");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    told(&["--listen", &address, "--", "true"], &[], &format!("--listen {address}: Address already in use"));
+    told(
+        &["--listen", &address, "--", "true"],
+        &[],
+        &format!("--listen {address}: Address already in use (os error 98): end what listens there"),
+    );
 }
 
 /// A second host beside the first, with the same default: it must not serve without its health being told.

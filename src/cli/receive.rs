@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use klr_host::cli::unbound;
 use tokio::net::TcpListener;
 
 use super::{run::Parts, wire::Wiring};
@@ -51,7 +52,7 @@ pub(super) async fn notifications(
     }
     if let Some(router) = router {
         let address = receiver_address(listen)?;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("--listen {address}"))?;
+        let listener = TcpListener::bind(address).await.map_err(unbound("--listen", address))?;
         tracing::info!(address = %listener.local_addr()?, "push triggers receive");
         parts.receivers = Some((listener, router));
     }

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
+use klr_host::cli::unbound;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -79,7 +80,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::new()?;
     let mut resources = config::load(&args.file)?;
     resources.resolve(&wire::environment())?;
-    let admin = TcpListener::bind(args.admin).await.with_context(|| format!("--admin {}", args.admin))?;
+    let admin = TcpListener::bind(args.admin).await.map_err(unbound("--admin", args.admin))?;
     #[cfg_attr(not(feature = "state"), allow(unused_mut))]
     let mut wiring = Wiring::new(args.buffer, args.drain_timeout, args.once)?;
     #[cfg(feature = "lambda-api")]

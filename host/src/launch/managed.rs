@@ -128,7 +128,7 @@ impl Search<'_> {
         let path = std::env::join_paths(path).map_err(|_| Error::Directory {
             what: "code",
             path: self.directory.to_owned(),
-            source: std::io::Error::other("a class path cannot hold a folder with `:` in its name"),
+            error: std::io::Error::other("a class path cannot hold a folder with `:` in its name"),
         })?;
         let arguments = vec!["-cp".into(), path, CLIENT.into(), self.handler.into()];
         let runtime = java_version(&java).unwrap_or_else(|| self.runtime.to_owned());

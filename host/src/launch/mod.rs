@@ -207,10 +207,10 @@ fn directory(settings: &Settings) -> Result<PathBuf, Error> {
     match given.canonicalize() {
         Ok(path) if path.is_dir() => Ok(path),
         Ok(path) => {
-            let source = std::io::ErrorKind::NotADirectory.into();
-            Err(Error::Directory { what: "code", path, source })
+            let error = std::io::ErrorKind::NotADirectory.into();
+            Err(Error::Directory { what: "code", path, error })
         }
-        Err(source) => Err(Error::Directory { what: "code", path: given, source }),
+        Err(error) => Err(Error::Directory { what: "code", path: given, error }),
     }
 }
 

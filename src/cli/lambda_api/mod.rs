@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use futures::future::BoxFuture;
+use klr_host::cli::unbound;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -124,7 +125,7 @@ impl Args {
         let Some(address) = self.lambda_api else { return Ok(None) };
         let credentials = self.credentials().await;
         let auth = self.auth(address, credentials.clone()).await?;
-        let listener = TcpListener::bind(address).await.with_context(|| format!("--lambda-api {address}"))?;
+        let listener = TcpListener::bind(address).await.map_err(unbound("--lambda-api", address))?;
         let (directory, region) = (state.directory()?, self.lambda_region.clone());
         let port = listener.local_addr()?.port();
         let identity = Identity { account: self.lambda_account.clone(), region: region.clone() };
