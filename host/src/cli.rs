@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use rustix::fs::Access;
 use tokio::{
     net::{TcpListener, TcpSocket},
     signal::unix::{SignalKind, signal},
@@ -221,12 +220,15 @@ pub fn unbound(option: &str, address: SocketAddr) -> impl FnOnce(io::Error) -> a
 
 /// Not every function writes there, so it is not the host's end; but those that do fail in ways that are hard to read.
 fn warn_of_tmp(folder: &Path) {
-    if let Err(error) = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
-        tracing::warn!(
+    // Tried: root may do anything by what the modes say, and yet nothing in /proc.
+    let probe = folder.join(format!(".klr-host-{}", std::process::id()));
+    match std::fs::File::options().write(true).create_new(true).open(&probe) {
+        Ok(_) => drop(std::fs::remove_file(probe)),
+        Err(error) => tracing::warn!(
             folder = %folder.display(),
             %error,
             "the function cannot write to its temporary folder: mount a volume there (an emptyDir on Kubernetes), or set TMPDIR"
-        );
+        ),
     }
 }
 
