@@ -89,8 +89,8 @@ impl Group {
         &self.path
     }
 
-    /// Puts a process in, with what it has started meanwhile; what it starts from now on is in as well. It blocks, for the
-    /// kernel first sees to it that nobody forks: some 6 ms, and up to 30, of a CPU that is not used.
+    /// Puts a process in, with what it has started meanwhile; what it starts from now on is in as well. It blocks, for 6 to 30
+    /// ms at times: the kernel waits until nobody forks.
     pub(crate) fn join(&self, pid: u32) -> io::Result<()> {
         self.write("cgroup.procs", &pid.to_string())?;
         for child in children::of(pid) {
@@ -221,8 +221,14 @@ mod tests {
                 };
                 let limit = fs::read_to_string(parent.path.join(&name).join(file)).unwrap();
                 assert_eq!(limit.trim(), (128_u64 * 1024 * 1024).to_string());
-                let mut inside = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+                let mut inside =
+                    std::process::Command::new("sh").args(["-c", "sleep 60 & wait"]).spawn().unwrap();
+                while children::of(inside.id()).is_empty() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
                 group.join(inside.id()).unwrap();
+                let joined = fs::read_to_string(group.path().join("cgroup.procs")).unwrap();
+                assert_eq!(joined.lines().count(), 2, "the process and what it had started");
                 // Its zombie is ours to wait for, and stays in no group.
                 group.remove();
                 assert!(!inside.wait().unwrap().success() && !parent.path.join(&name).exists());

@@ -3,9 +3,9 @@
 //! A function's process is killed with its whole group. What has left the group (a daemon) is found by its *mark*: a variable
 //! that no other process has in its environment at the time, as the name of the log stream is: the next process with that
 //! name is started when nothing of the last one is left. The same is done by a *warden* when the host itself is killed: a
-//! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more; it removes
-//! what was made for a process, too. A signal
-//! at the parent's death would be simpler, but reaches the function's process alone, and not those it has started.
+//! process of its own (this program's binary once more) that is told what lives, and acts when it hears no more. It also removes
+//! what was made for a process. A signal at the parent's death would be simpler, but reaches the function's process alone, and
+//! not those it has started.
 
 use std::{
     collections::BTreeMap,
@@ -55,7 +55,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// How the warden is told: what cannot be in a path, nor in a variable, is between the parts.
+    /// How the warden is told: between the parts is what can be in no variable and in no path.
     fn line(&self) -> String {
         let made = self.made.iter().filter_map(|path| path.to_str());
         std::iter::once(&*self.mark).chain(made).collect::<Vec<_>>().join("\0")
