@@ -20,7 +20,7 @@ test: setup-test
 bench: setup-test
 	benches/run.sh
 
-# The function host and the shortest server of its API side by side; two minutes, after the release build.
+# The function host and the shortest server of its API side by side; two minutes, after their build.
 bench-host: setup-test
 	benches/host.sh
 
