@@ -98,20 +98,6 @@ pub struct Args {
 }
 
 impl Args {
-    fn listen(&self) -> anyhow::Result<SocketAddr> {
-        if let Some(address) = self.listen {
-            return Ok(address);
-        }
-        match std::env::var("PORT") {
-            Ok(port) => {
-                let port =
-                    port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
-                Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
-            }
-            Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
-        }
-    }
-
     /// Threads that serve it best.
     fn threads(&self) -> usize {
         let at_once = self.concurrency.saturating_mul(self.max_concurrency.unwrap_or(1));
@@ -161,7 +147,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn serve(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (address, drain) = (args.listen()?, args.drain_timeout);
+    let (address, drain) = (listen(args.listen)?, args.drain_timeout);
     // Bound now, so that a port in use is told at once; listened on when the function is there, or at once if that is asked
     // for: callers wait in the backlog then.
     let socket = bind(address).map_err(unbound("--listen", address))?;
@@ -203,6 +189,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
+}
+
+/// Where to listen: by flag, by Knative's `PORT`, or by default.
+pub fn listen(given: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
+    if let Some(address) = given {
+        return Ok(address);
+    }
+    match std::env::var("PORT") {
+        Ok(port) => {
+            let port = port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
+            Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
+        }
+        Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
+    }
 }
 
 /// What a command says whose `option` named an address that cannot be listened at.

@@ -1,12 +1,9 @@
 //! Push triggers: their receivers, and the port they share.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context as _;
-use klr_host::cli::unbound;
+use klr_host::cli;
 use tokio::net::TcpListener;
 
 use super::{run::Parts, wire::Wiring};
@@ -27,7 +24,7 @@ pub(super) async fn notifications(
         let name = || format!("bucket notification {}", notification.name);
         match &notification.receive {
             config::Receive::Webhook { token } => {
-                let address = receiver_address(listen)?;
+                let address = cli::listen(listen)?;
                 if token.is_none() && !address.ip().is_loopback() {
                     anyhow::bail!(
                         "{}: spec.webhook.token is needed to receive on {address}: anybody who reaches the port could invoke the function",
@@ -51,8 +48,8 @@ pub(super) async fn notifications(
         }
     }
     if let Some(router) = router {
-        let address = receiver_address(listen)?;
-        let listener = TcpListener::bind(address).await.map_err(unbound("--listen", address))?;
+        let address = cli::listen(listen)?;
+        let listener = TcpListener::bind(address).await.map_err(cli::unbound("--listen", address))?;
         tracing::info!(address = %listener.local_addr()?, "push triggers receive");
         parts.receivers = Some((listener, router));
     }
@@ -62,18 +59,4 @@ pub(super) async fn notifications(
 fn show(wiring: &Wiring, notification: &config::Notification, status: &Arc<Status>) {
     let (status, origin) = (Arc::clone(status), notification.place.to_string());
     wiring.board.show(Entry { status, awaited: true, origin, written: None });
-}
-
-/// Where push triggers receive, by flag, by Knative's `PORT`, or by default.
-fn receiver_address(listen: Option<SocketAddr>) -> anyhow::Result<SocketAddr> {
-    if let Some(address) = listen {
-        return Ok(address);
-    }
-    match std::env::var("PORT") {
-        Ok(port) => {
-            let port = port.parse().with_context(|| format!("PORT: expected a port number, got {port:?}"))?;
-            Ok((IpAddr::V4(Ipv4Addr::UNSPECIFIED), port).into())
-        }
-        Err(_) => Ok((IpAddr::V4(Ipv4Addr::LOCALHOST), 8080).into()),
-    }
 }
