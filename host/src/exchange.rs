@@ -390,4 +390,4 @@ impl Drop for Poll {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -198,8 +198,8 @@ async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body:
             let kind = headers.get(CONTENT_TYPE).cloned();
             match tokio::time::timeout_at(deadline, Box::pin(pass_on(body, kind, stream))).await {
                 Ok(passed) => passed,
-                // The invocation is over already, and with it what this call was about.
-                Err(_) => Answer::Streamed(0),
+                // Whoever watches the process ends the invocation, and may be about to only now.
+                Err(_) => return refuse(Refusal::TooLate),
             }
         }
         (None | Some("streaming"), _) => match serve::read(body, LARGEST_REPLY).await {
@@ -372,24 +372,4 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cause_is_taken_out_of_an_error_document_and_nothing_else_is_touched() {
-        let mut headers = HeaderMap::new();
-        let bytes = Bytes::from_static(br#"{"errorType":"E", "n":1.0,"errorCause":{"paths":[]}}"#);
-        assert_eq!(posted(&headers, bytes.clone()), bytes);
-        let kind = HeaderValue::from_static("application/vnd.aws.lambda.error.cause+json");
-        headers.insert(CONTENT_TYPE, kind);
-        assert_eq!(posted(&headers, bytes), r#"{"errorType":"E","n":1.0}"#);
-    }
-
-    #[test]
-    fn an_error_without_a_document_gets_one() {
-        let mut headers = HeaderMap::new();
-        headers.insert("lambda-runtime-function-error-type", HeaderValue::from_static("Runtime.Odd"));
-        let told = posted(&headers, Bytes::new());
-        assert!(told.starts_with(br#"{"errorType":"Runtime.Odd""#), "{told:?}");
-    }
-}
+mod tests;

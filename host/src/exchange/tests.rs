@@ -7,9 +7,9 @@ use crate::{
     Metrics, Settings, flight::Place, launch::Launch, logs::Writer, observer::Facts, variables::Variables,
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
+pub(crate) fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
     let settings = Settings { max_concurrency, ..Settings::default() };
     let launch = Launch::default();
     let variables = Variables::new(&settings, &launch, std::iter::empty());
@@ -21,7 +21,7 @@ fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
     exchange
 }
 
-fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
+pub(crate) fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
     let invocation = Invocation {
         id: id.into(),
         payload: Bytes::from_static(b"{}"),
