@@ -18,10 +18,15 @@ pub(crate) const W3C: HeaderName = HeaderName::from_static("traceparent");
 /// The length of a header with nothing but a root: that of a trace that begins here.
 const BEGUN: usize = "Root=1-5759e988-bd862e3fe1be46a994272793".len();
 
+/// The longest header that is taken for a trace. Clients end their process over a head that is too large for them (Node's at
+/// 16 KB), and Python's over one that is not ASCII.
+const LONGEST: usize = 1024;
+
 /// The trace of a request, in X-Ray's spelling: its own, or W3C's, or that of the `event` it carries (a broker's request
 /// is not the sender's); else a new one.
 pub(crate) fn of(headers: &HeaderMap, event: Option<&str>) -> HeaderValue {
-    if let Some(own) = headers.get(X_RAY).filter(|value| !value.is_empty()) {
+    let fits = |own: &&HeaderValue| (1..=LONGEST).contains(&own.len()) && own.to_str().is_ok();
+    if let Some(own) = headers.get(X_RAY).filter(fits) {
         return own.clone();
     }
     let parent = headers.get(W3C).and_then(|value| value.to_str().ok()).and_then(to_x_ray);
@@ -107,6 +112,17 @@ mod tests {
                 .ends_with("Sampled=0")
         );
         assert!(to_x_ray("01-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01-more").is_some());
+    }
+
+    #[test]
+    fn what_a_client_would_not_survive_is_no_trace() {
+        for own in [vec![b'a'; LONGEST + 1], b"Root=\xff".to_vec(), Vec::new()] {
+            let mut headers = HeaderMap::new();
+            headers.insert(X_RAY, HeaderValue::from_bytes(&own).unwrap());
+            let trace = of(&headers, None);
+            assert_eq!((trace.len(), &trace.as_bytes()[..7]), (BEGUN, &b"Root=1-"[..]));
+            assert_eq!(of(&headers, Some(PARENT)), HEADER);
+        }
     }
 
     #[test]

@@ -135,13 +135,27 @@ fn default(all: &mut BTreeMap<OsString, OsString>, name: &str, value: &str) {
     all.entry(name.into()).or_insert_with(|| value.into());
 }
 
-/// Names that are the platform's alone. Region and credentials are reserved on Lambda too; here whoever gives them is the
-/// platform.
+/// Names that are the platform's alone; others that look like them are settings of clients and libraries, and the user's.
+const RESERVED: [&str; 14] = [
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_LAMBDA_MAX_CONCURRENCY",
+    "AWS_LAMBDA_METADATA_API",
+    "AWS_LAMBDA_METADATA_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "TZ",
+];
+
+/// Whether a name is the platform's. Region and credentials are reserved on Lambda too; here whoever gives them is the platform.
 fn reserved(name: &str) -> bool {
-    // Two of the AWS_LAMBDA_ family are the user's to set.
-    const USERS: [&str; 3] = ["AWS_LAMBDA_EXEC_WRAPPER", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
-    let platform = name.starts_with('_') || name.starts_with("LAMBDA_") || name.starts_with("AWS_LAMBDA_");
-    (platform && !USERS.contains(&name)) || name == "AWS_EXECUTION_ENV" || name == "TZ"
+    name.starts_with('_') || RESERVED.contains(&name)
 }
 
 #[cfg(test)]
@@ -216,6 +230,10 @@ mod tests {
         assert_eq!(value(&all, "AWS_LAMBDA_LOG_FORMAT"), Some("JSON"));
         assert_eq!(value(&all, "AWS_XRAY_CONTEXT_MISSING"), Some("LOG_ERROR"));
         assert_eq!(value(&all, "AWS_EXECUTION_ENV"), None, "an OS-only runtime has none");
+        // Lambda reserves names, not what they begin with.
+        let given = [("LAMBDA_STAGE", "prod"), ("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "true")];
+        let all = variables(&[], &given);
+        assert!(given.iter().all(|(name, set)| value(&all, name) == Some(set)), "{all:?}");
     }
 
     #[test]

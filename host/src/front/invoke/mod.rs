@@ -197,8 +197,10 @@ fn checked(
         Some(_) => return Err(Exception::parameter("X-Amz-Log-Type: expected None or Tail")),
     };
     let tenant = headers.get("x-amz-tenant-id").cloned();
-    if tenant.as_ref().is_some_and(|tenant| tenant.is_empty() || tenant.len() > LONGEST_TENANT) {
-        return Err(Exception::parameter(format!("X-Amz-Tenant-Id: expected 1 to {LONGEST_TENANT} bytes")));
+    let fits = |tenant: &HeaderValue| (1..=LONGEST_TENANT).contains(&tenant.len()) && tenant.to_str().is_ok();
+    if !tenant.as_ref().is_none_or(fits) {
+        let expected = format!("X-Amz-Tenant-Id: expected 1 to {LONGEST_TENANT} characters of ASCII");
+        return Err(Exception::parameter(expected));
     }
     // Heard of synchronous invocations only.
     let client_context = if kind == Kind::RequestResponse { client_context(headers)? } else { None };
