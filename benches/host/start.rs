@@ -17,8 +17,14 @@ use super::{
 
 const STARTS: usize = 9;
 
-/// Prints it.
-pub fn report(function: &str) {
+/// Memory at rest, and the binary's size, in MB.
+const MEMORY_GOAL: f64 = 10.0;
+const SIZE_GOAL: f64 = 6.0;
+/// What has to hold wherever it runs.
+pub const GOALS: &str = "10 MB of memory at rest, a binary of 6 MB";
+
+/// Prints it. Whether it is as small as it has to be; how soon it is there depends on what else the machine does.
+pub fn report(function: &str) -> bool {
     let start = |options: &[&str]| host(&free().to_string(), function, options);
     let millis = |running: &Running| running.started.as_secs_f64() * 1e3;
     let (mut lazy, mut own, mut whole, mut over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -37,9 +43,11 @@ pub fn report(function: &str) {
     println!("  the host's share                       {:>6.1} ms  (goal < 10)", median(over));
     let idle = start(&[]);
     thread::sleep(Duration::from_secs(1));
-    println!("idle resident memory, one process        {:>6.1} MB  (goal < 10)", idle.peak_mb());
-    let size = fs::metadata(binary()).expect("cargo built it").len();
-    println!("release binary                           {:>6.1} MB  (goal < 6)\n", size as f64 / 1e6);
+    let memory = idle.peak_mb();
+    println!("idle resident memory, one process        {memory:>6.1} MB  (goal < {MEMORY_GOAL})");
+    let size = fs::metadata(binary()).expect("cargo built it").len() as f64 / 1e6;
+    println!("release binary                           {size:>6.1} MB  (goal < {SIZE_GOAL})\n");
+    memory < MEMORY_GOAL && size < SIZE_GOAL
 }
 
 /// From the start of a function's process to its first call.
