@@ -8,8 +8,10 @@
 //! It has *spare* room for as many invocations as calls of `next` wait, up to its limit: one, or
 //! `AWS_LAMBDA_MAX_CONCURRENCY`. The pool lists it once for each.
 
+mod cut;
 mod refusal;
 mod state;
+mod work;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,15 +21,14 @@ use std::{
 use bytes::Bytes;
 use http::HeaderValue;
 use tokio::{sync::Notify, time::Instant};
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
 
 use self::state::{Phase, Running, State};
 pub(crate) use self::{refusal::Refusal, state::Due};
 use crate::{
     ending::{Ended, Ending},
-    exit::Exit,
     flight::Flight,
-    invocation::{Done, Invocation, Outcome, lost, timed_out},
+    invocation::{Done, Invocation, Outcome, timed_out},
     observer::Observer,
     pool::Pool,
     stream,
@@ -58,6 +59,10 @@ pub(crate) struct Exchange {
     offered: Notify,
     /// It is open, or has failed.
     settled: Notify,
+    /// An answer was heard, whole or not.
+    heard: Notify,
+    /// Its process has ended; what it said is still being read.
+    ending: CancellationToken,
     pool: Arc<Pool>,
     pub(crate) observer: Arc<Observer>,
     timeout: Duration,
@@ -79,6 +84,8 @@ impl Exchange {
             state: Mutex::new(State::new(first)),
             offered: Notify::new(),
             settled: Notify::new(),
+            heard: Notify::new(),
+            ending: CancellationToken::new(),
             pool,
             observer,
             timeout,
@@ -127,16 +134,22 @@ impl Exchange {
         Ok(())
     }
 
-    /// Fails what took too long, and says when to look again.
+    /// Fails what took too long, and says when to look again. A stuck process gets nothing any more.
     pub(crate) fn overdue(&self, now: Instant) -> Due {
         let mut state = self.lock();
         if !self.several {
             match state.due {
-                Some(due) if due <= now => return Due::Stuck,
+                Some(due) if due <= now => {
+                    state.phase = Phase::Closed;
+                    return Due::Stuck;
+                }
                 due => return Due::At(due.unwrap_or(now + self.timeout)),
             }
         }
         let (over, due) = state.overdue(now, self.timeout);
+        if due == Due::Stuck {
+            state.phase = Phase::Closed;
+        }
         drop(state);
         for flight in over {
             let outcome = timed_out(&flight.invocation.id, self.timeout);
@@ -160,19 +173,30 @@ impl Exchange {
         (unfetched, running)
     }
 
+    /// Its process has ended: what it has said whole counts, and nothing else does.
+    pub(crate) fn end(&self) {
+        self.ending.cancel();
+    }
+
+    /// Whether an answer is on its way.
+    pub(crate) fn answering(&self) -> bool {
+        self.lock().running.iter().any(|running| running.answering.is_some())
+    }
+
     /// Whether the process ever answered an invocation.
     pub(crate) fn proven(&self) -> bool {
         self.lock().proven
     }
 
-    /// Queues what the process ended before it fetched. Once: the end may have to do with it after all.
-    pub(crate) fn again(self: &Arc<Self>, mut flight: Flight, exit: Exit) {
+    /// Queues what the environment ended before it was fetched. Once: the end may have to do with it after all, and then it is
+    /// returned.
+    pub(crate) fn again(&self, mut flight: Flight) -> Option<Flight> {
         if flight.retried {
-            let outcome = lost(&flight.invocation.id, exit);
-            return self.lose(flight, Ending::failure(exit.error_type()), Some(exit.to_string()), outcome);
+            return Some(flight);
         }
         (flight.retried, flight.deadline) = (true, None);
         self.pool.resubmit(flight);
+        None
     }
 
     /// Ends an invocation that the process did not answer, and that never will be; `why` is for the log.
@@ -181,92 +205,12 @@ impl Exchange {
             // Never handed over: it has its place in the log all the same.
             self.observer.start(&flight.invocation);
         }
-        self.observer.runtime_done(Ended::lost(&flight, ending, why));
-        self.tell(flight, outcome, None);
+        let ended = Ended::lost(&flight, ending, why);
+        self.observer.runtime_done(ended.clone());
+        self.tell(flight, outcome, ended, None);
     }
 
     // --- the process's side
-
-    /// The process asks for work, and waits until there is some. Dropping the future loses nothing.
-    pub(crate) async fn next(self: &Arc<Self>) -> Result<Offer, Refusal> {
-        let _poll = self.ask()?;
-        loop {
-            let mut offered = std::pin::pin!(self.offered.notified());
-            // In line before it looks: two that wait are woken by two offers.
-            offered.as_mut().enable();
-            if let Some(offer) = self.fetch() {
-                return Ok(offer);
-            }
-            offered.await;
-        }
-    }
-
-    /// Asking while ready is tolerated; asking with an invocation in hand is not, of a process that takes one at a time.
-    fn ask(self: &Arc<Self>) -> Result<Poll, Refusal> {
-        let mut state = self.lock();
-        match state.phase {
-            Phase::Starting => {
-                state.phase = Phase::Open;
-                self.settled.notify_waiters();
-            }
-            Phase::Open if self.several || state.running.is_empty() => {}
-            _ => return Err(Refusal::to("Ready", &state)),
-        }
-        state.polls += 1;
-        let answered = state.answered.take();
-        drop(state);
-        if answered.is_some_and(|ended| self.observer.runtime_done(ended)) {
-            tokio::spawn(Arc::clone(self).await_extensions());
-        }
-        self.list();
-        Ok(Poll(Arc::clone(self)))
-    }
-
-    /// The environment is free when the extensions are, too. If they never are, the invocation's time runs out.
-    async fn await_extensions(self: Arc<Self>) {
-        if self.observer.extensions().idle().await.is_ok() {
-            self.observer.settle();
-            self.release();
-        }
-    }
-
-    /// Tells the pool of room that it does not know of.
-    fn list(self: &Arc<Self>) {
-        let mut state = self.lock();
-        let spare = state.spare(self.limit);
-        let fresh = spare.saturating_sub(state.listed);
-        if spare > 0 {
-            state.due = None;
-        }
-        state.listed += fresh;
-        drop(state);
-        for _ in 0..fresh {
-            self.pool.free(self);
-        }
-    }
-
-    fn fetch(&self) -> Option<Offer> {
-        let mut state = self.lock();
-        if state.holds > 0 {
-            return None;
-        }
-        let mut flight = state.offered.pop_front()?;
-        let now = Instant::now();
-        let deadline = flight.deadline.unwrap_or(now + self.timeout);
-        let wall = SystemTime::now() + deadline.saturating_duration_since(now);
-        flight.begin(now);
-        let attempt =
-            HeaderValue::from_str(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-                .expect("a UUID is a header value");
-        let invocation = flight.invocation.hand_over();
-        state.running.push(Running { flight, attempt: attempt.clone(), deadline, answering: None });
-        drop(state);
-        self.observer.start(&invocation);
-        if self.observer.engage(&invocation, deadline) {
-            self.hold();
-        }
-        Some(Offer { invocation, attempt, deadline: wall })
-    }
 
     /// Whether an answer for `id` would be taken; by when, and who wants it as it comes.
     pub(crate) fn expects(
@@ -296,12 +240,12 @@ impl Exchange {
         let mut held = None;
         if self.several {
             drop(state);
-            self.observer.runtime_done(ended);
+            self.observer.runtime_done(ended.clone());
         } else {
             // The environment is not free before the log is read.
             state.holds += usize::from(flight.invocation.tail);
-            held = flight.invocation.tail.then(|| (Arc::clone(self), ended.clone()));
-            state.answered = Some(ended);
+            held = flight.invocation.tail.then(|| Arc::clone(self));
+            state.answered = Some(ended.clone());
             drop(state);
         }
         let outcome = match answer {
@@ -309,42 +253,25 @@ impl Exchange {
             Answer::Streamed(_) => Outcome::Replied(Bytes::new()),
             Answer::Error(_, document) => Outcome::Failed(document),
         };
-        self.tell(flight, outcome, held);
+        self.tell(flight, outcome, ended, held);
+        self.heard.notify_waiters();
         Ok(())
     }
 
     /// Tells an outcome; with the end of the log, where that is asked for. It holds the environment until that is read, where
     /// the invocation has it to itself.
-    fn tell(&self, flight: Flight, outcome: Outcome, held: Option<(Arc<Self>, Ended)>) {
+    fn tell(&self, flight: Flight, outcome: Outcome, ended: Ended, held: Option<Arc<Self>>) {
         if !flight.invocation.tail {
             return flight.end(outcome);
         }
         let observer = Arc::clone(&self.observer);
         tokio::spawn(async move {
-            let tail = observer.log_tail(held.as_ref().map(|(_, ended)| ended)).await;
+            let tail = observer.log_tail(&ended).await;
             flight.finish(Done { outcome, tail: Some(tail) });
-            if let Some((exchange, _)) = held {
+            if let Some(exchange) = held {
                 exchange.release();
             }
         });
-    }
-
-    /// Keeps the environment from the next invocation until [`release`](Self::release).
-    fn hold(&self) {
-        self.lock().holds += 1;
-    }
-
-    /// Undoes one [`hold`](Self::hold).
-    pub(crate) fn release(self: &Arc<Self>) {
-        let mut state = self.lock();
-        state.holds -= 1;
-        let waits = state.holds == 0 && !state.offered.is_empty();
-        drop(state);
-        if waits {
-            // What the environment was started for, offered before it was free.
-            self.offered.notify_one();
-        }
-        self.list();
     }
 
     /// Whether the process is still on its start: what it does once at most may be done.
@@ -370,22 +297,6 @@ impl Exchange {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Transitions are assignments: a panic elsewhere leaves no half of one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One call of `next` that waits.
-struct Poll(Arc<Exchange>);
-
-impl Drop for Poll {
-    fn drop(&mut self) {
-        let exchange = &self.0;
-        let mut state = exchange.lock();
-        state.polls -= 1;
-        let idle = state.polls == 0 && state.offered.is_empty() && state.running.is_empty();
-        if idle && !exchange.several {
-            // It hung up without work. A process that never asks again would be no use to anyone.
-            state.due = Some(Instant::now() + exchange.timeout);
-        }
     }
 }
 

@@ -30,16 +30,22 @@ pub(crate) struct Flight {
     /// When it was handed to a process, or its time began.
     pub(crate) begun: Option<Instant>,
     /// Unset where nobody waits: an asynchronous invocation.
-    tell: Option<oneshot::Sender<Done>>,
+    tell: Option<oneshot::Sender<Result<Done, Saturated>>>,
+    /// Where it is in the queue, or was.
+    pub(crate) ticket: u64,
     metrics: Arc<Metrics>,
     _place: Place,
 }
+
+/// The queue is full, or an invocation's turn did not come.
+#[derive(Debug)]
+pub(crate) struct Saturated;
 
 impl Flight {
     pub(crate) fn new(
         invocation: Invocation,
         place: Place,
-        tell: Option<oneshot::Sender<Done>>,
+        tell: Option<oneshot::Sender<Result<Done, Saturated>>>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let invocation = Box::new(invocation);
@@ -50,6 +56,7 @@ impl Flight {
             since: None,
             begun: None,
             tell,
+            ticket: 0,
             metrics,
             _place: place,
         }
@@ -79,13 +86,24 @@ impl Flight {
         self.metrics.count(&done.outcome);
         match self.tell {
             // The caller may have gone.
-            Some(tell) => drop(tell.send(done)),
+            Some(tell) => drop(tell.send(Ok(done))),
             None if matches!(done.outcome, Outcome::Replied(_)) => {}
             None => tracing::warn!(request = &*self.invocation.id, "an asynchronous invocation failed"),
         }
     }
 
-    /// The same, without a log.
+    /// Its turn will not come.
+    pub(crate) fn turn_away(self) {
+        match self.tell {
+            Some(tell) => drop(tell.send(Err(Saturated))),
+            None => tracing::warn!(
+                request = &*self.invocation.id,
+                "an asynchronous invocation is lost: the host is shutting down"
+            ),
+        }
+    }
+
+    /// The same as [`finish`](Self::finish), without a log.
     pub(crate) fn end(self, outcome: Outcome) {
         self.finish(Done { outcome, tail: None });
     }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     Metrics, Settings,
     arrival::Room,
-    flight::{Flight, Place},
+    flight::{Flight, Place, Saturated},
     invocation::{Done, Invocation, LARGEST_EVENT, platform_failure},
     pool::Pool,
     sandbox::{End, Plan, Sandbox},
@@ -47,10 +47,6 @@ pub(crate) struct Function {
     initialised: watch::Sender<Option<bool>>,
     sandboxes: TaskTracker,
 }
-
-/// The queue is full, or the wait was over before the invocation's turn came.
-#[derive(Debug)]
-pub(crate) struct Saturated;
 
 impl Function {
     pub(crate) fn new(settings: Settings, plan: Plan, arn: HeaderValue) -> Self {
@@ -201,7 +197,6 @@ impl Function {
     /// once started it is finished, as on Lambda.
     pub(crate) async fn invoke(&self, place: Place, invocation: Invocation) -> Result<Done, Saturated> {
         let id = Arc::clone(&invocation.id);
-        let patience = self.settings.patience.unwrap_or(self.settings.timeout);
         let (tell, mut told) = oneshot::channel();
         let flight = Flight::new(invocation, place, Some(tell), Arc::clone(&self.metrics));
         if let Some(ticket) = self.pool.submit(flight) {
@@ -210,15 +205,36 @@ impl Function {
                 biased;
                 done = &mut told => {
                     waiting.served();
-                    return Ok(done.unwrap_or_else(|_| ended(&id)));
+                    return self.told(&id, done);
                 }
-                () = tokio::time::sleep(patience) => {}
+                () = self.patience() => {}
             }
             if waiting.withdraw() {
                 return Err(self.throttle());
             }
         }
-        Ok(told.await.unwrap_or_else(|_| ended(&id)))
+        self.told(&id, told.await)
+    }
+
+    fn told(
+        &self,
+        id: &str,
+        told: Result<Result<Done, Saturated>, oneshot::error::RecvError>,
+    ) -> Result<Done, Saturated> {
+        // Nobody is left who could have told: the host is going, and the invocation with it.
+        told.unwrap_or_else(|_| Ok(ended(id))).map_err(|Saturated| self.throttle())
+    }
+
+    /// How long an invocation waits for its turn: where nothing else is set, as long as one takes. AWS: a start is not on its
+    /// time.
+    async fn patience(&self) {
+        tokio::time::sleep(self.settings.patience.unwrap_or(self.settings.timeout)).await;
+        let started = async {
+            while self.settings.patience.is_none() && self.pool.starting() {
+                tokio::time::sleep(BETWEEN).await;
+            }
+        };
+        let _ = tokio::time::timeout(self.plan.init_limit(), started).await;
     }
 
     /// Invokes some time: it was accepted, so it waits however long it takes.
@@ -240,10 +256,7 @@ impl Function {
 
     /// Tells those who wait that their turn will not come.
     pub(crate) fn close(&self) {
-        for flight in self.pool.drain() {
-            let done = ended(&flight.invocation.id);
-            flight.end(done.outcome);
-        }
+        self.pool.drain().into_iter().for_each(Flight::turn_away);
     }
 
     /// Ends the processes. Call it when idle, or after cancelling the plan's `kill`.
@@ -252,6 +265,8 @@ impl Function {
         self.initialised.send_replace(Some(false));
         self.sandboxes.close();
         self.sandboxes.wait().await;
+        // What an environment did not get to before its end.
+        self.close();
     }
 }
 

@@ -175,6 +175,8 @@ impl Observer {
             status,
             error_type,
         }));
+        // The first invocation may end with the process, which cannot be looked at then.
+        self.memory.peak_mb();
         // Within an invocation it is a part of that one's duration.
         if phase == Phase::Init && status == Status::Success {
             self.lock().init = Some(took);
@@ -183,7 +185,8 @@ impl Observer {
 
     /// An invocation is handed to the runtime.
     pub(crate) fn start(&self, invocation: &Invocation) {
-        if invocation.tail {
+        // What a process with several in hand writes is nobody's in particular.
+        if invocation.tail && !self.facts.several {
             self.log.tail().begin();
         }
         self.log.platform(&Event::Start(Start {
@@ -303,12 +306,11 @@ impl Observer {
 
     /// The end of the log, of an invocation that was just answered, or lost. Its report is in it in any case: as of now, if the
     /// runtime or an extension is not done with it yet.
-    pub(crate) async fn log_tail(&self, ended: Option<&Ended>) -> Vec<u8> {
+    pub(crate) async fn log_tail(&self, ended: &Ended) -> Vec<u8> {
         tokio::time::sleep(LOG_LAG).await;
         self.log.tail().end(|| {
             let init = self.lock().init;
-            let report = |ended| self.with_report(ended, init, |report| self.log.rendered(report));
-            ended.map(report).unwrap_or_default()
+            self.with_report(ended, init, |report| self.log.rendered(report))
         })
     }
 

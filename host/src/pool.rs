@@ -37,22 +37,19 @@ impl Pool {
 
     /// Hands an invocation to whoever is free, or queues it: then its ticket is answered, to [`withdraw`](Self::withdraw)
     /// it with.
-    pub(crate) fn submit(&self, flight: Flight) -> Option<u64> {
+    pub(crate) fn submit(&self, mut flight: Flight) -> Option<u64> {
         let ticket = self.lock().ticket();
-        self.place(ticket, flight).then_some(ticket)
+        flight.ticket = ticket;
+        self.resubmit(flight).then_some(ticket)
     }
 
-    /// An invocation that an environment did not get to comes before all that wait.
-    pub(crate) fn resubmit(&self, flight: Flight) {
-        self.place(FIRST, flight);
-    }
-
-    /// Whether it had to be queued.
-    fn place(&self, ticket: u64, mut flight: Flight) -> bool {
+    /// The same for one that an environment did not get to: with its ticket it comes before all that wait. Whether it had to
+    /// be queued.
+    pub(crate) fn resubmit(&self, mut flight: Flight) -> bool {
         loop {
             let matched = {
                 let mut line = self.lock();
-                let matched = line.arrive(ticket, flight);
+                let matched = line.arrive(flight.ticket, flight);
                 self.look(&line);
                 matched
             };
@@ -153,6 +150,11 @@ impl Pool {
         None
     }
 
+    /// Whether any environment is starting.
+    pub(crate) fn starting(&self) -> bool {
+        self.lock().starting > 0
+    }
+
     /// Whether any environment works.
     pub(crate) fn works(&self) -> bool {
         self.lock().working() > 0
@@ -181,9 +183,6 @@ impl Pool {
     }
 }
 
-/// The ticket of those who come before all others.
-const FIRST: u64 = 0;
-
 /// The line, and nothing but: `S` are the seats, `W` who waits.
 #[derive(Debug)]
 struct Line<S, W> {
@@ -206,7 +205,7 @@ struct Line<S, W> {
 impl<S, W> Line<S, W> {
     fn new(most: usize) -> Self {
         let (free, waiting) = (Vec::new(), VecDeque::new());
-        Self { free, waiting, next: FIRST + 1, most, least: 0, ahead: true, all: 0, starting: 0, failed: 0 }
+        Self { free, waiting, next: 0, most, least: 0, ahead: true, all: 0, starting: 0, failed: 0 }
     }
 
     fn ticket(&mut self) -> u64 {
@@ -219,7 +218,7 @@ impl<S, W> Line<S, W> {
         match self.free.pop() {
             Some(seat) => Some((seat, who)),
             None => {
-                let place = self.waiting.partition_point(|(theirs, _)| *theirs <= ticket);
+                let place = self.waiting.partition_point(|(theirs, _)| *theirs < ticket);
                 self.waiting.insert(place, (ticket, who));
                 None
             }
@@ -276,7 +275,7 @@ mod tests {
         assert_eq!(line.arrive(3, 3), None);
         assert_eq!(line.arrive(4, 4), None);
         // One comes back: its environment had just gone.
-        assert_eq!(line.arrive(FIRST, 2), None);
+        assert_eq!(line.arrive(2, 2), None);
         assert_eq!(line.withdraw(3), Some(3));
         assert_eq!(line.withdraw(3), None);
         assert_eq!(line.free('b'), Some(('b', 2)));

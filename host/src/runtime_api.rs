@@ -1,33 +1,31 @@
 //! The Runtime API of one process: the wire around its [`Exchange`].
 
+mod answer;
+
 use std::{
     io,
     net::{self, SocketAddr},
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::CONTENT_TYPE, request::Parts,
-};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, request::Parts};
 use hyper::body::Incoming;
-use serde_json::value::RawValue;
 use tokio::{net::TcpListener, runtime::Handle};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
 
+pub(crate) use self::answer::error_type;
 use crate::{
     body::Body,
-    exchange::{Answer, Exchange, Offer, Refusal},
+    exchange::{Exchange, Offer, Refusal},
     extension,
-    invocation::{LARGEST_REPLY, LARGEST_STREAM, document},
+    invocation::{LARGEST_REPLY, document},
     serve::{self, Unread, empty, json},
-    stream::{self, Part},
     telemetry,
 };
 
@@ -42,12 +40,11 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 const CLIENT_CONTEXT: HeaderName = HeaderName::from_static("lambda-runtime-client-context");
 const TENANT_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-tenant-id");
 
-const RESPONSE_MODE: HeaderName = HeaderName::from_static("lambda-runtime-function-response-mode");
-const ERROR_TYPE: HeaderName = HeaderName::from_static("lambda-runtime-function-error-type");
-const ERROR_BODY: HeaderName = HeaderName::from_static("lambda-runtime-function-error-body");
 const TRUNCATED: &str = "HTTP request detected as truncated";
 /// How long it may take to read what a process said before it ended.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// The same where it is in the middle of an answer, which may be 6 MB and all in the system's hands.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Where one process is served. It listens from the first moment; dropped, it closes, connections included.
 pub(crate) struct Endpoint {
@@ -78,10 +75,10 @@ impl Endpoint {
         let listener = TcpListener::from_std(listener)?;
         drop(there);
         thread.spawn(serve::accept(listener, close.clone(), move |stream| {
-            let exchange = Arc::clone(&exchange);
+            let (exchange, answers) = (Arc::clone(&exchange), connections.clone());
             serve::client(stream, close.clone(), &connections, move |request| {
-                let exchange = Arc::clone(&exchange);
-                async move { Ok(handle(&exchange, snap_start, request).await) }
+                let (exchange, answers) = (Arc::clone(&exchange), answers.clone());
+                async move { Ok(handle(&exchange, &answers, snap_start, request).await) }
             });
         }));
         Ok(endpoint)
@@ -91,11 +88,15 @@ impl Endpoint {
     pub(crate) async fn drained(&self) {
         // Bounded: a child of its own may hold a connection.
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
+        if self.exchange.answering() {
+            let _ = tokio::time::timeout(LAST_ANSWER, self.connections.wait()).await;
+        }
     }
 }
 
-pub(crate) async fn handle(
+async fn handle(
     exchange: &Arc<Exchange>,
+    answers: &TaskTracker,
     snap_start: bool,
     request: Request<Incoming>,
 ) -> serve::Answer {
@@ -107,15 +108,41 @@ pub(crate) async fn handle(
                 Ok(offer) => event(offer),
                 Err(refusal) => refuse(refusal),
             },
-            (&Method::POST, Some((id, "response"))) => response(exchange, id, &head.headers, body).await,
-            (&Method::POST, Some((id, "error"))) => Box::pin(error(exchange, id, &head.headers, body)).await,
-            _ => not_found(),
+            (&Method::POST, Some((_, "response" | "error"))) => {
+                heard(answers, answered(Arc::clone(exchange), head, body)).await
+            }
+            _ => Box::pin(not_found(body)).await,
         };
     }
     match path.strip_prefix(PREFIX) {
         Some(call) => Box::pin(lifetime(exchange, snap_start, call, &head, body)).await,
         None if path == "/ping" => pong(),
         None => Box::pin(other(exchange, &head, body)).await,
+    }
+}
+
+/// What a client has said is heard to its end, also if it hangs up or ends right after: hyper drops a request whose connection
+/// has ended, and sees that end before we see the last of the body.
+async fn heard(
+    answers: &TaskTracker,
+    answered: impl Future<Output = serve::Answer> + Send + 'static,
+) -> serve::Answer {
+    let mut answered = Box::pin(answered);
+    match std::future::poll_fn(|cx| Poll::Ready(answered.as_mut().poll(cx))).await {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => {
+            answers.spawn(answered).await.unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR))
+        }
+    }
+}
+
+/// The answer to an invocation.
+async fn answered(exchange: Arc<Exchange>, head: Parts, body: Incoming) -> serve::Answer {
+    let call = head.uri.path().strip_prefix(INVOCATION).and_then(|call| call.split_once('/'));
+    match call {
+        Some((id, "response")) => answer::response(&exchange, id, &head.headers, body).await,
+        Some((id, _)) => Box::pin(answer::error(&exchange, id, &head.headers, body)).await,
+        None => not_found(body).await,
     }
 }
 
@@ -138,7 +165,7 @@ async fn lifetime(
         (&Method::POST, "/runtime/restore/error") if snap_start => {
             init_error(exchange, &head.headers, body).await
         }
-        _ => not_found(),
+        _ => not_found(body).await,
     }
 }
 
@@ -156,7 +183,7 @@ async fn other(exchange: &Exchange, head: &Parts, body: Incoming) -> serve::Answ
             Some(call) => {
                 extension::api::handle(registry, &observer.facts().function, call, head, body).await
             }
-            None => not_found(),
+            None => not_found(body).await,
         },
     }
 }
@@ -184,84 +211,9 @@ fn event(offer: Offer) -> serve::Answer {
     answer
 }
 
-async fn response(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, INVOCATION_ID);
-    let (deadline, stream) = match exchange.expects(id, attempt) {
-        Ok(expected) => expected,
-        Err(refusal) => {
-            serve::discard(body).await;
-            return refuse(refusal);
-        }
-    };
-    let reply = match (text(headers, RESPONSE_MODE), stream) {
-        (Some("streaming"), Some(stream)) => {
-            let kind = headers.get(CONTENT_TYPE).cloned();
-            match tokio::time::timeout_at(deadline, Box::pin(pass_on(body, kind, stream))).await {
-                Ok(passed) => passed,
-                // Whoever watches the process ends the invocation, and may be about to only now.
-                Err(_) => return refuse(Refusal::TooLate),
-            }
-        }
-        (None | Some("streaming"), _) => match serve::read(body, LARGEST_REPLY).await {
-            Ok((bytes, trailers)) => streamed_error(&trailers).unwrap_or(Answer::Response(bytes)),
-            Err(unread) => unreadable(unread, LARGEST_REPLY),
-        },
-        (Some(_), _) => {
-            serve::discard(body).await;
-            let message = "Invalid function response mode, expected streaming";
-            let answer = platform_error("Runtime.InvalidResponseModeHeader", message);
-            return match exchange.answer(id, attempt, answer) {
-                Ok(()) => Fault(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message).answer(),
-                Err(refusal) => refuse(refusal),
-            };
-        }
-    };
-    accepted(exchange.answer(id, attempt, reply))
-}
-
-/// Passes a reply on as it comes.
-async fn pass_on(mut body: Incoming, kind: Option<HeaderValue>, stream: stream::Sender) -> Answer {
-    let mut passed = 0;
-    // A caller that has gone is no reason to stop the function: on Lambda it runs to its end too.
-    let _ = stream.send(Part::Head(kind)).await;
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return unreadable(Unread::Truncated, LARGEST_STREAM) };
-        match frame.into_data() {
-            Ok(data) if passed + data.len() > LARGEST_STREAM => {
-                serve::discard(body).await;
-                return unreadable(Unread::TooLarge, LARGEST_STREAM);
-            }
-            Ok(data) => {
-                passed += data.len();
-                let _ = stream.send(Part::Data(data)).await;
-            }
-            Err(other) => {
-                let trailers = other.into_trailers().unwrap_or_default();
-                if let Some(error) = streamed_error(&trailers) {
-                    return error;
-                }
-            }
-        }
-    }
-    Answer::Streamed(passed)
-}
-
-async fn error(exchange: &Arc<Exchange>, id: &str, headers: &HeaderMap, body: Incoming) -> serve::Answer {
-    let attempt = text(headers, INVOCATION_ID);
-    if let Err(refusal) = exchange.expects(id, attempt) {
-        serve::discard(body).await;
-        return refuse(refusal);
-    }
-    let answer = match serve::read(body, LARGEST_REPLY).await {
-        Ok((bytes, _)) => Answer::Error(error_type(text(headers, ERROR_TYPE)), posted(headers, bytes)),
-        Err(unread) => unreadable(unread, LARGEST_REPLY),
-    };
-    accepted(exchange.answer(id, attempt, answer))
-}
-
 async fn init_error(exchange: &Exchange, headers: &HeaderMap, body: Incoming) -> serve::Answer {
     match serve::read(body, LARGEST_REPLY).await {
-        Ok((bytes, _)) => accepted(exchange.init_error(posted(headers, bytes))),
+        Ok((bytes, _)) => accepted(exchange.init_error(answer::posted(headers, bytes))),
         Err(Unread::TooLarge) => {
             Fault(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", "the error document is too large")
                 .answer()
@@ -272,74 +224,12 @@ async fn init_error(exchange: &Exchange, headers: &HeaderMap, body: Incoming) ->
     }
 }
 
-/// The error document as the caller gets it: the bytes the function posted, less the X-Ray cause that some carry.
-fn posted(headers: &HeaderMap, bytes: Bytes) -> Bytes {
-    if bytes.is_empty() {
-        let kind = text(headers, ERROR_TYPE).unwrap_or("Runtime.Unknown");
-        return document(kind, "Unknown application error occurred");
-    }
-    let with_cause = text(headers, CONTENT_TYPE)
-        .is_some_and(|kind| kind.starts_with("application/vnd.aws.lambda.error.cause+json"));
-    if !with_cause {
-        return bytes;
-    }
-    let Ok(mut fields) = serde_json::from_slice::<std::collections::BTreeMap<String, &RawValue>>(&bytes)
-    else {
-        return bytes;
-    };
-    fields.remove("errorCause");
-    serde_json::to_vec(&fields).map_or(bytes.clone(), Bytes::from)
-}
-
-/// The error that a stream's trailers tell, if they do; Node sends one that it did not declare.
-fn streamed_error(trailers: &HeaderMap) -> Option<Answer> {
-    let kind = text(trailers, ERROR_TYPE)?;
-    let body = text(trailers, ERROR_BODY);
-    let document = match body.and_then(|body| BASE64_STANDARD.decode(body).ok()) {
-        Some(bytes) if !bytes.is_empty() => bytes.into(),
-        _ => document(kind, "the function failed while it streamed its reply"),
-    };
-    Some(Answer::Error(error_type(Some(kind)), document))
-}
-
-/// An error type in the terms Lambda's telemetry has for it.
-pub(crate) fn error_type(told: Option<&str>) -> String {
-    let proper = |name: &str| {
-        name.len() > 1
-            && name.starts_with(|c: char| c.is_ascii_uppercase())
-            && name.bytes().all(|b| b.is_ascii_alphabetic())
-    };
-    let told = told.unwrap_or_default();
-    match told.split_once('.') {
-        Some(("Runtime" | "Function", name)) if proper(name) => told.to_owned(),
-        Some(("Function", _)) => "Function.Unknown".to_owned(),
-        _ => "Runtime.Unknown".to_owned(),
-    }
-}
-
 /// What a client's call is refused with.
 struct Fault<'a>(StatusCode, &'a str, &'a str);
 
 impl Fault<'_> {
     fn answer(&self) -> serve::Answer {
         json(self.0, document(self.1, self.2))
-    }
-}
-
-fn platform_error(kind: &str, message: &str) -> Answer {
-    Answer::Error(kind.to_owned(), document(kind, message))
-}
-
-/// What an answer that cannot be used is for the caller. The client is told that all is well: at a refusal most end, and
-/// where one process has many invocations in hand it would take the others with it. (Lambda answers 413 and 400.)
-fn unreadable(unread: Unread, limit: usize) -> Answer {
-    match unread {
-        Unread::TooLarge => {
-            let message =
-                format!("Response payload size exceeded maximum allowed payload size ({limit} bytes).");
-            platform_error("Function.ResponseSizeTooLarge", &message)
-        }
-        Unread::Truncated | Unread::TooSlow => platform_error("Runtime.TruncatedResponse", TRUNCATED),
     }
 }
 
@@ -363,7 +253,9 @@ fn pong() -> serve::Answer {
     http::Response::new(Body::Whole(Bytes::from_static(b"pong")))
 }
 
-fn not_found() -> serve::Answer {
+/// What was sent is read all the same, or the connection, which clients keep, would end with the answer.
+async fn not_found(body: Incoming) -> serve::Answer {
+    serve::discard(body).await;
     empty(StatusCode::NOT_FOUND)
 }
 

@@ -63,7 +63,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn init_limit(&self) -> Duration {
+    /// What a start may take.
+    pub(crate) fn init_limit(&self) -> Duration {
         if self.max_concurrency.is_some() || self.snap_start {
             return self.timeout.clamp(SHORTEST_LONG_INIT, LONGEST_INIT);
         }
@@ -261,17 +262,20 @@ impl Sandbox {
             );
             extensions.registered().await.map_err(Failure::Extension)?;
             let process = self.process.insert(Self::spawn(&plan, &environment, &observer, variables)?);
+            let asked = async {
+                exchange.ready().await.map_err(Failure::Reported)?;
+                extensions.close();
+                extensions.idle().await.map_err(Failure::Extension)
+            };
             tokio::select! {
                 biased;
-                ready = exchange.ready() => ready.map_err(Failure::Reported)?,
-                exit = process.exited() => return Err(match exchange.failure() {
-                    Some(document) => Failure::Reported(document),
-                    None => Failure::Exited(exit),
-                }),
+                asked = asked => asked?,
+                exit = process.exited() => {
+                    self.endpoint.drained().await;
+                    return Err(exchange.failure().map_or(Failure::Exited(exit), Failure::Reported));
+                }
                 failure = extensions.failed() => return Err(Failure::Extension(failure)),
             }
-            extensions.close();
-            extensions.idle().await.map_err(Failure::Extension)?;
             observer.log().telemetry().close();
             Ok(())
         };
@@ -349,6 +353,7 @@ impl Sandbox {
     async fn exited(self, exit: Exit) -> End {
         let exchange = Arc::clone(&self.endpoint.exchange);
         // What it said before the end counts, read by us or not: a client may report an error and exit.
+        exchange.end();
         self.endpoint.drained().await;
         let proven = exchange.proven();
         let (unfetched, running) = exchange.close();
@@ -361,9 +366,10 @@ impl Sandbox {
             let outcome = lost(&flight.invocation.id, exit);
             exchange.lose(flight, ending.clone(), Some(exit.to_string()), outcome);
         }
-        exchange.observer.abandon(ending, Some(exit.to_string()));
-        for flight in unfetched {
-            exchange.again(flight, exit);
+        exchange.observer.abandon(ending.clone(), Some(exit.to_string()));
+        for flight in unfetched.into_iter().filter_map(|flight| exchange.again(flight)) {
+            let outcome = lost(&flight.invocation.id, exit);
+            exchange.lose(flight, ending.clone(), Some(exit.to_string()), outcome);
         }
         self.end(Reason::Failure).await;
         if useful { End::Used } else { End::Useless }
@@ -377,7 +383,8 @@ impl Sandbox {
         let (unfetched, running) = exchange.close();
         let useful = proven || !running.is_empty();
         let (ending, why) = (Ending::failure(failure.kind), Some(failure.message.clone()));
-        for flight in unfetched.into_iter().chain(running) {
+        let unfetched = unfetched.into_iter().filter_map(|flight| exchange.again(flight));
+        for flight in unfetched.chain(running) {
             let outcome = platform_failure(&flight.invocation.id, failure.kind, &failure.message);
             exchange.lose(flight, ending.clone(), why.clone(), outcome);
         }

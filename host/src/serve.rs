@@ -29,24 +29,35 @@ const DISCARD: usize = 64 * 1024 * 1024;
 /// What every request is answered with.
 pub(crate) type Answer = Response<Body>;
 
-/// Accepts until `stop`; the listener is closed then.
+/// What is on its way to us when we are told to stop is served, if it comes by then.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
+/// Accepts until `stop`; the listener is closed then. Whom the system has let in by then is served: it would reset them, with
+/// the requests they have sent.
 pub(crate) async fn accept(listener: TcpListener, stop: CancellationToken, mut serve: impl FnMut(TcpStream)) {
+    let mut serve = |stream: TcpStream| {
+        // Head and body leave in one segment, and at once: else each call stalls for a delayed ACK (40 ms).
+        let _ = stream.set_nodelay(true);
+        serve(stream);
+    };
     loop {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                // Head and body leave in one segment, and at once: else each call stalls for a delayed ACK (40 ms).
-                let _ = stream.set_nodelay(true);
-                serve(stream);
-            }
+            Ok((stream, _)) => serve(stream),
             Err(error) => {
                 // Out of descriptors, most likely: accepting again at once would only spin.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+        }
+    }
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, _)) = listener.accept() {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            serve(stream);
         }
     }
 }
@@ -76,7 +87,7 @@ pub(crate) fn callers<H, F>(
         let begins_plainly = tokio::select! {
             biased;
             plainly = begins_plainly(&stream) => plainly,
-            () = stop.cancelled() => return,
+            () = given_up(&stop) => return,
         };
         let (stream, service) = (TokioIo::new(stream), service_fn(handle));
         if begins_plainly {
@@ -111,6 +122,12 @@ async fn begins_plainly(stream: &TcpStream) -> bool {
     }
 }
 
+/// Nothing is waited for any more.
+async fn given_up(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(ON_ITS_WAY).await;
+}
+
 /// Serves a connection; after `stop` what is under way on it is finished.
 async fn finish_at<C, E>(stop: &CancellationToken, connection: C, finish: impl FnOnce(Pin<&mut C>))
 where
@@ -120,11 +137,12 @@ where
     let mut connection = std::pin::pin!(connection);
     // One of its own: it is looked at with each poll, and a look takes a lock, which the connections would share.
     let stop = stop.child_token();
+    let mut given_up = std::pin::pin!(given_up(&stop));
     // Biased: a fair choice would be drawn by lot at each of many polls.
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
-        () = stop.cancelled() => {
+        () = given_up.as_mut() => {
             finish(connection.as_mut());
             connection.await
         }

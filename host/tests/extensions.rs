@@ -156,6 +156,21 @@ async fn what_ends_an_extension_ends_the_environment_and_is_told() {
     }
 }
 
+/// The runtime is there first, and is gone before the extension is there, too.
+#[tokio::test]
+async fn a_runtime_that_ends_while_an_extension_initialises_is_missed_at_once() {
+    let code = code(BOOTSTRAP);
+    let extensions = Extensions::new(&[("slow", json!({"init takes": 8}))]);
+    let environment = vec![("ASK_AND_EXIT".to_owned(), "3".to_owned())];
+    let begin = Instant::now();
+    let host = start(extensions.beside(Settings { environment, ..quiet(&code) })).await;
+    assert!(!host.ready() && begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    let document = json(event(&host, "{}").send().await.unwrap()).await;
+    assert_eq!(document["errorType"], "Runtime.ExitError");
+    assert!(document["errorMessage"].as_str().unwrap().ends_with("exit status 3"), "{document}");
+    host.stop(Duration::from_secs(5)).await;
+}
+
 #[tokio::test]
 async fn one_that_cannot_be_started_is_told() {
     let code = code(BOOTSTRAP);

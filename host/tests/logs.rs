@@ -6,7 +6,7 @@ mod common;
 use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use common::{BOOTSTRAP, code, header, invoke, invoke_with, provided, python, start};
+use common::{BOOTSTRAP, built, code, header, invoke, invoke_with, provided, python, start};
 use klr_host::{Host, Logs, Record, Settings, Source};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -228,6 +228,33 @@ async fn a_traceback_is_one_record_with_its_newlines() {
     assert!(traceback.1.contains("\tit went\nwrong\nTraceback (most recent call last):\n"), "{traceback:?}");
     assert!(traceback.1.ends_with("ValueError: as asked"), "{traceback:?}");
     assert!(own.iter().any(|(_, text)| text == "printed"), "{own:?}");
+}
+
+/// Node's client frames what it writes, as Python's does.
+#[tokio::test]
+async fn a_line_of_nodes_console_is_one_record_whatever_is_in_it() {
+    let Some(client) = built::client("node") else { return };
+    let code = tempfile::tempdir().unwrap();
+    let handler = "exports.handler = async () => { console.log('one\\nrecord'); console.error(new Error('as\\nasked')); };";
+    std::fs::write(code.path().join("index.js"), handler).unwrap();
+    let ric = client.join("node_modules/.bin/aws-lambda-ric");
+    let command = vec![ric.to_str().unwrap().to_owned(), "index.handler".to_owned()];
+    let timeout = Duration::from_secs(30);
+    let settings =
+        Settings { command, directory: Some(code.path().to_owned()), timeout, ..Settings::default() };
+    let (settings, mut log) = Log::of(settings);
+    let host = start(settings).await;
+    invoke(&host, "{}").await;
+    let mut records = log.until("REPORT", 1).await;
+    // The pipes have their own pace.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    while let Ok(record) = log.0.try_recv() {
+        records.push((record.source, String::from_utf8(record.text.to_vec()).unwrap()));
+    }
+    let own: Vec<_> = records.iter().filter(|(source, _)| *source == Source::Function).collect();
+    let [.., (_, said), (_, failed)] = own[..] else { panic!("{own:?}") };
+    assert!(said.ends_with("\tINFO\tone\nrecord"), "{said:?}");
+    assert!(failed.contains("\tERROR\t") && failed.contains("Error: as\nasked\n    at "), "{failed:?}");
 }
 
 fn pipes_of_this_process() -> BTreeSet<String> {

@@ -5,6 +5,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{built, code, event, eventually, invoke, json, provided, start};
 use klr_host::{Host, Logs, Settings, Source};
 use serde_json::{Value, json};
@@ -176,4 +177,24 @@ async fn workers_do_not_get_into_each_others_lines() {
         }
     }
     assert_eq!(counts, [500; 3]);
+}
+
+/// What they write is nobody's in particular; what the platform says of each is.
+#[tokio::test]
+async fn each_caller_has_the_report_of_his_own_invocation_as_its_log() {
+    let (host, _code) = several(2, |settings| settings).await;
+    let tail = [("x-amz-log-type", "Tail")];
+    let (slow, quick) = tokio::join!(
+        common::invoke_with(&host, &tail, r#"{"sleep":1}"#),
+        common::invoke_with(&host, &tail, r#"{"sleep":0.5}"#),
+    );
+    for answer in [slow, quick] {
+        let id = common::header(&answer, "x-amzn-requestid").unwrap();
+        let log = BASE64_STANDARD.decode(common::header(&answer, "x-amz-log-result").unwrap()).unwrap();
+        let log = String::from_utf8(log).unwrap();
+        assert!(
+            log.contains(&format!("REPORT RequestId: {id}\t")) && log.matches("REPORT").count() == 1,
+            "{log}"
+        );
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::Refusal;
+use super::{Answer, Refusal};
 use crate::{ending::Ended, flight::Flight};
 
 /// Late answers that are still told from wrong ones.
@@ -38,6 +38,8 @@ pub(super) struct Running {
     pub(super) deadline: Instant,
     /// When its answer began to come.
     pub(super) answering: Option<Instant>,
+    /// What counts for its answer, which was cut off.
+    pub(super) instead: Option<Answer>,
 }
 
 #[derive(Debug)]

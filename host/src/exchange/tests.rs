@@ -1,10 +1,13 @@
-use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
-
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::{
-    Metrics, Settings, flight::Place, launch::Launch, logs::Writer, observer::Facts, variables::Variables,
+    Metrics, Settings,
+    flight::{Place, Saturated},
+    launch::Launch,
+    logs::Writer,
+    observer::Facts,
+    variables::Variables,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -21,7 +24,7 @@ pub(crate) fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<
     exchange
 }
 
-pub(crate) fn flight(id: &str) -> (Flight, oneshot::Receiver<Done>) {
+pub(crate) fn flight(id: &str) -> (Flight, oneshot::Receiver<Result<Done, Saturated>>) {
     let invocation = Invocation {
         id: id.into(),
         payload: Bytes::from_static(b"{}"),
@@ -63,7 +66,7 @@ async fn an_invocation_goes_through_once() {
     assert!(matches!(exchange.expects("2", None), Err(Refusal::InvalidRequestId)));
     assert!(matches!(exchange.expects("1", Some("before")), Err(Refusal::InvalidRequestId)));
     exchange.answer("1", offer.attempt.to_str().ok(), reply()).unwrap();
-    assert_eq!(told.await.unwrap().outcome, Outcome::Replied(Bytes::from_static(b"1")));
+    assert_eq!(told.await.unwrap().unwrap().outcome, Outcome::Replied(Bytes::from_static(b"1")));
     assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::InvalidRequestId));
     assert_eq!(exchange.overdue(Instant::now() + SECOND), Due::Stuck, "it does not ask for more");
 }
@@ -99,7 +102,7 @@ async fn an_overdue_answer_is_too_late_and_the_process_stays() {
     next.await.unwrap();
     let Due::At(look) = exchange.overdue(Instant::now()) else { panic!("not yet") };
     assert!(matches!(exchange.overdue(look), Due::At(next) if next > look));
-    assert!(matches!(told.await.unwrap().outcome, Outcome::TimedOut(_)));
+    assert!(matches!(told.await.unwrap().unwrap().outcome, Outcome::TimedOut(_)));
     assert_eq!(exchange.answer("1", None, reply()), Err(Refusal::TooLate));
     // It asks for no more, and nobody else of it does: it has as long again.
     assert_eq!(exchange.overdue(look + SECOND * 2), Due::Stuck);
@@ -109,8 +112,7 @@ async fn an_overdue_answer_is_too_late_and_the_process_stays() {
 async fn what_was_not_fetched_goes_to_another_once() {
     let pool = Arc::new(Pool::new(2, true, Arc::default()));
     let (first, second) = (exchange(&pool, None), exchange(&pool, None));
-    let exit = Exit { status: ExitStatus::from_raw(9), out_of_memory: false };
-    let (one, mut told) = flight("1");
+    let (one, _told) = flight("1");
     for exchange in [&first, &second] {
         let mut next = Box::pin(exchange.next());
         pending!(next);
@@ -123,13 +125,40 @@ async fn what_was_not_fetched_goes_to_another_once() {
     let (unfetched, running) = first.close();
     assert!(unfetched.is_empty());
     let flight = running.into_iter().next().unwrap();
-    first.again(flight, exit);
-    assert!(told.try_recv().is_err());
+    assert!(first.again(flight).is_none());
     let mut next = Box::pin(second.next());
     assert!(futures::poll!(&mut next).is_ready());
     let (_, running) = second.close();
-    second.again(running.into_iter().next().unwrap(), exit);
-    assert!(matches!(told.try_recv().unwrap().outcome, Outcome::Lost(_)));
+    let flight = second.again(running.into_iter().next().unwrap());
+    assert_eq!(&*flight.unwrap().invocation.id, "1");
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_is_not_on_the_processs_time() {
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
+    let exchange = exchange(&pool, None);
+    let mut next = Box::pin(exchange.next());
+    pending!(next);
+    let (mut one, _told) = flight("1");
+    one.invocation.tail = true;
+    pool.submit(one);
+    next.await.unwrap();
+    exchange.answer("1", None, reply()).unwrap();
+    let mut next = Box::pin(exchange.next());
+    pending!(next);
+    assert!(matches!(exchange.overdue(Instant::now() + SECOND), Due::At(_)), "it asked in time");
+}
+
+#[tokio::test]
+async fn a_stuck_process_gets_no_more_work() {
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
+    let exchange = exchange(&pool, None);
+    let mut next = Box::pin(exchange.next());
+    pending!(next);
+    drop(next);
+    assert_eq!(exchange.overdue(Instant::now() + SECOND), Due::Stuck);
+    assert!(pool.submit(flight("1").0).is_some());
+    assert!(exchange.next().await.is_err());
 }
 
 #[tokio::test]

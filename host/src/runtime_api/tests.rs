@@ -1,15 +1,17 @@
+use http::header::CONTENT_TYPE;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::*;
+use super::{answer::posted, *};
 use crate::{
     exchange::{
         Due,
         tests::{SECOND, exchange, flight},
     },
     pool::Pool,
+    stream,
     threads::Threads,
 };
 

@@ -33,6 +33,11 @@ if os.environ.get("FAIL_INIT"):
 if os.environ.get("EXIT_INIT"):
     sys.exit(int(os.environ["EXIT_INIT"]))
 time.sleep(float(os.environ.get("SLOW_INIT", 0)))
+if os.environ.get("ASK_AND_EXIT"):
+    with socket.create_connection(API.split(":")) as sock:
+        sock.sendall(f"GET {BASE}/invocation/next HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+        time.sleep(0.3)
+    sys.exit(int(os.environ["ASK_AND_EXIT"]))
 
 count = 0
 while True:
@@ -74,6 +79,14 @@ while True:
     elif do == "answer and exit":
         call("POST", f"/invocation/{id}/response", "1")
         sys.exit(1)
+    elif do == "post and die":
+        body = b'"' + b"x" * (event["bytes"] - 2) + b'"'
+        with socket.create_connection(API.split(":")) as sock:
+            head = f"POST {BASE}/invocation/{id}/response HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+            sock.sendall(head.encode() + body[: event.get("part", len(body))])
+            # By then a part of an answer is being read; a whole one is in the system's hands anyway.
+            time.sleep(event.get("pause", 0))
+            os.kill(os.getpid(), signal.SIGKILL)
     elif do == "family":
         # A grandchild that ignores SIGTERM and holds our output open.
         script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"

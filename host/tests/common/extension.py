@@ -79,6 +79,7 @@ if WHAT.get("do") == "init error":
 api = WHAT.get("api", "/2022-07-01/telemetry")
 subscription = subscribe(api, WHAT["telemetry"], me) if "telemetry" in WHAT else None
 
+time.sleep(WHAT.get("init takes", 0))
 while True:
     answer, event = call("GET", "/2020-01-01/extension/event/next", None, me)
     seen("event", event=event, id=answer.headers["Lambda-Extension-Event-Identifier"])

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     body::{Body, Cut},
-    flight::Place,
-    function::{Function, Saturated},
+    flight::{Place, Saturated},
+    function::Function,
     invocation::{Done, Invocation, Outcome},
     serve::{Answer, empty},
     stream::{self, Part},
