@@ -24,7 +24,8 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
         tracing::error!(%error, "an answer was not spelled");
         Error::new(Code::Service, "An error occurred and the request cannot be processed.")
     })?;
-    Ok((status, body).into_response())
+    // Said here: axum calls bytes an octet stream.
+    Ok((status, [(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// 200 with JSON.

@@ -38,6 +38,7 @@ use std::{
 
 use axum::{Router, extract::DefaultBodyLimit, http::Request, middleware};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 
 pub use self::{
     error::{Code, Error},
@@ -193,6 +194,7 @@ pub fn router(api: Arc<Api>) -> Router {
     Router::new()
         .fallback_service(areas)
         .layer(middleware::map_request(trim))
+        .layer(middleware::map_request(legible))
         .layer(middleware::from_fn(answer::finish))
 }
 
@@ -209,6 +211,14 @@ async fn trim<B>(mut request: Request<B>) -> Request<B> {
         }
     }
     request
+}
+
+/// A path that is no text names nothing: who would read it says so in no words of AWS's.
+async fn legible<B>(request: Request<B>) -> Result<Request<B>, Error> {
+    match percent_decode_str(request.uri().path()).decode_utf8() {
+        Ok(_) => Ok(request),
+        Err(_) => Err(Error::validation("The path of the request is not UTF-8.")),
+    }
 }
 
 /// No operation has this path; AWS's front door says it so.
@@ -297,6 +307,8 @@ pub(crate) mod tests {
         let request = Request::builder().method(method).uri(uri).body(body).unwrap();
         let response = router(Arc::clone(api)).oneshot(request).await.unwrap();
         assert!(response.headers().contains_key("x-amzn-requestid"), "{response:?}");
+        let json = response.headers()["content-type"] == "application/json";
+        assert!(json || uri.starts_with(code::PATH), "{response:?}");
         let status = response.status();
         let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))

@@ -32,6 +32,7 @@ def check_answer(http_response, model, **_):
     """No field the model does not know, none missing that it requires, each of its type; errors among those it names."""
     if model.has_streaming_output or model.has_event_stream_output:
         return
+    assert http_response.headers["content-type"] == "application/json", model.name
     if http_response.status_code >= 300:
         body = json.loads(http_response.content or b"{}")
         code = http_response.headers.get("x-amzn-errortype", "")
