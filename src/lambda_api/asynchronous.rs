@@ -56,7 +56,7 @@ fn outcome(status: StatusCode, headers: &HeaderMap, reply: Bytes) -> Outcome {
 impl Policy for Api {
     /// A name nobody could have asked for has none but the defaults.
     async fn of(&self, target: &str) -> Settings {
-        let Ok(name) = Name::parse(target, None, Form::Namespaced, self.identity()) else {
+        let Ok(name) = Name::parse(target, None, Form::Namespaced, "InvokeFunction", self.identity()) else {
             return Settings::default();
         };
         event_config::effective(self, &name)

@@ -119,6 +119,11 @@ impl Query {
         self.all(name).next().filter(|value| !value.is_empty())
     }
 
+    /// `Qualifier`, whose empty value is refused by who reads it: what is asked of one version must not reach all of them.
+    pub(super) fn qualifier(&self) -> Option<&str> {
+        self.all("Qualifier").next()
+    }
+
     /// All values of a name, as `tagKeys` has several.
     pub(super) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Path, State},
+    http::Method,
     routing::get,
 };
 use serde_json::json;
@@ -49,11 +50,13 @@ async fn missing(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Error
 
 /// A function's environments are scaled by a capacity provider, which it has not.
 async fn unscaled(
+    method: Method,
     State(api): State<Arc<Api>>,
     Path(function): Path<String>,
     query: Query,
 ) -> Result<(), Error> {
-    let name = Name::parse(&function, query.get("Qualifier"), Form::Plain, api.identity())?;
+    let action = if method == Method::PUT { "PutFunctionScalingConfig" } else { "GetFunctionScalingConfig" };
+    let name = Name::parse(&function, query.qualifier(), Form::Plain, action, api.identity())?;
     setting::target(&api, &name)?;
     Err(Error::invalid("The function does not use a capacity provider."))
 }

@@ -40,7 +40,13 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 async fn list(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&function, query.get("Qualifier"), Form::Namespaced, api.identity())?;
+    let name = Name::parse(
+        &function,
+        query.qualifier(),
+        Form::Namespaced,
+        "ListDurableExecutionsByFunction",
+        api.identity(),
+    )?;
     setting::target(&api, &name)?;
     ok(&json!({ "DurableExecutions": [] }))
 }

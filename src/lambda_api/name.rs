@@ -40,6 +40,19 @@ impl Identity {
             Some(qualifier) => self.arn(&format!("function:{name}:{qualifier}")),
         }
     }
+
+    /// Somebody else's resource: nothing here says that it may be used.
+    pub(super) fn denied(&self, action: &str, resource: &str) -> Error {
+        Error::new(
+            Code::AccessDenied,
+            format!(
+                "User: arn:{}:iam::{}:root is not authorized to perform: lambda:{action} on resource: {resource} because no \
+                 resource-based policy allows the lambda:{action} action",
+                self.partition(),
+                self.account
+            ),
+        )
+    }
 }
 
 /// Which constraints an operation puts on a function's name.
@@ -128,34 +141,37 @@ impl Name {
         }
     }
 
-    /// Reads `FunctionName` and `Qualifier` of a request.
+    /// Reads `FunctionName` and `Qualifier` of a request. `action` is what a policy calls the operation.
     pub fn parse(
         text: &str,
         qualifier: Option<&str>,
         form: Form,
+        action: &str,
         identity: &Identity,
     ) -> Result<Self, Error> {
-        let parts = PARTS.captures(text);
-        let part = |name| parts.as_ref().and_then(|parts| Some(parts.name(name)?.as_str()));
-        if let Some(account) = part("account").filter(|account| *account != identity.account) {
-            return Err(foreign(text, account, form, identity));
-        }
-        if let Some(region) = part("region").filter(|region| *region != identity.region) {
-            return Err(Error::not_found(format!(
-                "Functions from '{region}' are not reachable in this region ('{}')",
-                identity.region
-            )));
-        }
-        let within = part("qualifier");
-        let name = part("name").filter(|name| form.takes(name, within));
         let mut constraints = Constraints::default();
         Self::constrain(text, form, &mut constraints);
         if let Some(qualifier) = qualifier {
             check_qualifier(&mut constraints, qualifier);
         }
         constraints.check()?;
+        let parts = PARTS.captures(text);
+        let part = |name| parts.as_ref().and_then(|parts| Some(parts.name(name)?.as_str()));
+        let (name, within) = (part("name").unwrap_or_default(), part("qualifier"));
+        let account = part("account").unwrap_or(&identity.account);
+        let region = part("region").unwrap_or(&identity.region);
+        if account != identity.account {
+            let home = Identity { account: account.to_owned(), region: region.to_owned() };
+            return Err(identity.denied(action, &home.function(name, within.or(qualifier))));
+        }
+        if region != identity.region {
+            return Err(Error::not_found(format!(
+                "Functions from '{region}' are not reachable in this region ('{}')",
+                identity.region
+            )));
+        }
         // The one operation whose own code checks the bare name.
-        if form == Form::Create && name == Some(text) {
+        if form == Form::Create && name == text {
             let mut constraints = Constraints::default();
             constraints.length("functionName", text, 1..=form.longest(true));
             constraints.check_as(Code::InvalidParameterValue)?;
@@ -165,10 +181,7 @@ impl Name {
                 "The derived qualifier from the function name does not match the specified qualifier.",
             ));
         }
-        Ok(Self {
-            function: name.unwrap_or_default().to_owned(),
-            qualifier: within.or(qualifier).map(str::to_owned),
-        })
+        Ok(Self { function: name.to_owned(), qualifier: within.or(qualifier).map(str::to_owned) })
     }
 
     /// For what is done to a function as a whole.
@@ -204,22 +217,6 @@ pub(super) fn check_qualifier(constraints: &mut Constraints, qualifier: &str) {
     }
 }
 
-fn foreign(text: &str, account: &str, form: Form, identity: &Identity) -> Error {
-    if form == Form::Create {
-        return Error::new(Code::AccessDenied, "");
-    }
-    let resource = if text.starts_with("arn:") { text.to_owned() } else { format!("{account}'s {text}") };
-    Error::new(
-        Code::AccessDenied,
-        format!(
-            "User: arn:{}:iam::{}:root is not authorized to perform this on resource: {resource} because no \
-             resource-based policy allows it",
-            identity.partition(),
-            identity.account
-        ),
-    )
-}
-
 /// `1`, `42`.
 pub fn is_version(qualifier: &str) -> bool {
     !qualifier.is_empty() && qualifier.bytes().all(|b| b.is_ascii_digit())
@@ -240,7 +237,7 @@ mod tests {
     }
 
     fn parse(text: &str, qualifier: Option<&str>) -> Result<Name, Error> {
-        Name::parse(text, qualifier, Form::Namespaced, &identity())
+        Name::parse(text, qualifier, Form::Namespaced, "GetFunction", &identity())
     }
 
     #[test]
@@ -275,9 +272,10 @@ mod tests {
             "InvalidParameterValueException: The derived qualifier from the function name does not match the specified \
              qualifier."
         );
-        assert!(
-            said(parse("arn:aws:lambda:us-east-1:123456789012:function:f", None).unwrap_err())
-                .starts_with("AccessDeniedException")
+        assert_eq!(
+            parse("f", Some("")).unwrap_err().message(),
+            "1 validation error detected: Value '' at 'qualifier' failed to satisfy constraint: Member must have length \
+             greater than or equal to 1"
         );
         assert_eq!(
             said(parse("a b", Some("x y")).unwrap_err()),
@@ -288,14 +286,37 @@ mod tests {
              (|[a-zA-Z0-9$_-]+)"
         );
         let long = "x".repeat(65);
-        let refused = Name::parse(&long, None, Form::Create, &identity()).unwrap_err();
+        let refused = Name::parse(&long, None, Form::Create, "CreateFunction", &identity()).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidParameterValue);
         assert!(refused.message().ends_with("Member must have length less than or equal to 64"));
     }
 
     #[test]
+    fn another_accounts_function_is_denied_by_action_and_arn() {
+        let arn = "arn:aws:lambda:us-east-1:123456789012:function:f";
+        for (text, qualifier, shown) in [
+            (arn, None, ""),
+            ("123456789012:function:f", None, ""),
+            ("123456789012:f:1", None, ":1"),
+            (arn, Some("live"), ":live"),
+        ] {
+            let refused = parse(text, qualifier).unwrap_err();
+            assert_eq!(refused.code(), Code::AccessDenied);
+            assert_eq!(
+                refused.message(),
+                format!(
+                    "User: arn:aws:iam::000000000000:root is not authorized to perform: lambda:GetFunction on resource: \
+                     {arn}{shown} because no resource-based policy allows the lambda:GetFunction action"
+                ),
+                "{text}"
+            );
+        }
+        assert_eq!(parse(arn, Some("x y")).unwrap_err().code(), Code::Validation, "looked at first");
+    }
+
+    #[test]
     fn operations_differ_in_what_they_take_for_a_name() {
-        let taken = |text: &str, form| Name::parse(text, None, form, &identity()).is_ok();
+        let taken = |text: &str, form| Name::parse(text, None, form, "GetFunction", &identity()).is_ok();
         for (text, takers) in [
             ("f", &[Form::Create, Form::Plain, Form::Url, Form::Unqualified][..]),
             ("f:live", &[Form::Create, Form::Plain, Form::Url]),
@@ -307,7 +328,7 @@ mod tests {
                 assert_eq!(taken(text, form), takers.contains(&form), "{text} {form:?}");
             }
         }
-        let refused = Name::parse("f:1", None, Form::Unqualified, &identity()).unwrap_err();
+        let refused = Name::parse("f:1", None, Form::Unqualified, "GetFunction", &identity()).unwrap_err();
         assert!(refused.message().ends_with("(function:)?([a-zA-Z0-9-_]+)"), "{refused}");
     }
 

@@ -22,14 +22,14 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/2024-08-31/functions/{function}/recursion-config", get(show).put(put))
 }
 
-fn name(api: &Api, function: &str) -> Result<Name, Error> {
-    let name = Name::parse(function, None, Form::Unqualified, api.identity())?;
+fn name(api: &Api, function: &str, action: &str) -> Result<Name, Error> {
+    let name = Name::parse(function, None, Form::Unqualified, action, api.identity())?;
     function::find(api, &name)?;
     Ok(name)
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {
-    let name = name(&api, &function)?;
+    let name = name(&api, &function, "GetFunctionRecursionConfig")?;
     let set = api.recursion.get(&name.function);
     ok(&json!({ "RecursiveLoop": set.as_deref().map_or("Terminate", String::as_str) }))
 }
@@ -43,7 +43,7 @@ async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, body: Bo
     }
     constraints.check()?;
     let mut change = api.change().await;
-    let name = name(&api, &function)?;
+    let name = name(&api, &function, "PutFunctionRecursionConfig")?;
     let set = change.put(&api.recursion, name.function, wanted.unwrap_or_default());
     change.commit().await?;
     ok(&json!({ "RecursiveLoop": *set }))

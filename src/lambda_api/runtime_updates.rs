@@ -37,8 +37,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 /// A version, `$LATEST` without a qualifier: aliases have no runtime of their own.
-fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    let name = Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())?;
+fn name(api: &Api, function: &str, query: &Query, action: &str) -> Result<Name, Error> {
+    let name = Name::parse(function, query.qualifier(), Form::Namespaced, action, api.identity())?;
     function::resolve(api, &name)?;
     if name.qualifier.as_deref().is_some_and(is_alias) {
         return Err(Error::invalid(
@@ -57,7 +57,7 @@ fn shown(api: &Api, name: &Name, updates: &RuntimeUpdates) -> Value {
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "GetRuntimeManagementConfig")?;
     let unset = RuntimeUpdates { on: "Auto".to_owned(), runtime: None };
     let set = api.runtime_updates.get(&setting::key(&name));
     ok(&shown(&api, &name, set.as_deref().unwrap_or(&unset)))
@@ -66,7 +66,7 @@ async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: 
 async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query, body: Body) -> Answer {
     let updates = read(body.fields())?;
     let mut change = api.change().await;
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "PutRuntimeManagementConfig")?;
     let updates = change.put(&api.runtime_updates, setting::key(&name), updates);
     change.commit().await?;
     ok(&shown(&api, &name, &updates))

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{MOST, check_arn, find};
+use super::{MOST, check_arn, constrain, find};
 use crate::lambda_api::{
     Api, Code, Error,
     answer::{Answer, empty, ok},
@@ -26,12 +26,12 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/2020-04-22/code-signing-configs/{arn}/functions", get(users))
 }
 
-fn name(api: &Api, function: &str) -> Result<Name, Error> {
-    Name::parse(function, None, Form::Namespaced, api.identity())
+fn name(api: &Api, function: &str, action: &str) -> Result<Name, Error> {
+    Name::parse(function, None, Form::Namespaced, action, api.identity())
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {
-    let name = name(&api, &function)?;
+    let name = name(&api, &function, "GetFunctionCodeSigningConfig")?;
     function::find(&api, &name)?;
     match api.code_signing.functions.get(&name.function) {
         Some(arn) => ok(&json!({ "CodeSigningConfigArn": *arn, "FunctionName": name.function })),
@@ -40,13 +40,14 @@ async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answ
 }
 
 async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, body: Body) -> Answer {
-    let name = name(&api, &function)?;
-    let Some(arn) = body.fields().owned("CodeSigningConfigArn")? else {
-        let mut constraints = Constraints::default();
-        constraints.missing("codeSigningConfigArn");
-        constraints.check()?;
-        return ok(&json!({}));
-    };
+    let arn = body.fields().owned("CodeSigningConfigArn")?;
+    let mut constraints = Constraints::default();
+    match &arn {
+        Some(arn) => constrain(arn, &mut constraints),
+        None => constraints.missing("codeSigningConfigArn"),
+    }
+    constraints.check()?;
+    let (name, arn) = (name(&api, &function, "PutFunctionCodeSigningConfig")?, arn.unwrap_or_default());
     let mut change = api.change().await;
     attach(&api, &mut change, &name.function, arn.clone())?;
     function::find(&api, &name)?;
@@ -54,14 +55,13 @@ async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, body: Bo
     ok(&json!({ "CodeSigningConfigArn": arn, "FunctionName": name.function }))
 }
 
-/// Makes a function go by a configuration that is there.
+/// Makes a function go by a configuration that is there. The front door has let its ARN through.
 pub(in crate::lambda_api) fn attach(
     api: &Api,
     change: &mut Change,
     function: &str,
     arn: String,
 ) -> Result<(), Error> {
-    check_arn(&arn)?;
     let gone = |_| {
         let text = format!(
             "The code signing configuration cannot be found. Check that the provided configuration is not deleted: {arn}."
@@ -74,7 +74,7 @@ pub(in crate::lambda_api) fn attach(
 }
 
 async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {
-    let name = name(&api, &function)?;
+    let name = name(&api, &function, "DeleteFunctionCodeSigningConfig")?;
     let mut change = api.change().await;
     function::find(&api, &name)?;
     change.remove(&api.code_signing.functions, name.function);

@@ -84,10 +84,15 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .merge(function::routes())
 }
 
-fn check_arn(arn: &str) -> Result<(), Error> {
-    let mut constraints = Constraints::default();
+/// What the front door says of a configuration's ARN.
+pub(super) fn constrain(arn: &str, constraints: &mut Constraints) {
     constraints.length("codeSigningConfigArn", arn, 0..=200);
     constraints.pattern("codeSigningConfigArn", arn, &ARN);
+}
+
+fn check_arn(arn: &str) -> Result<(), Error> {
+    let mut constraints = Constraints::default();
+    constrain(arn, &mut constraints);
     constraints.check()
 }
 

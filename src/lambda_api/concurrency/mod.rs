@@ -56,8 +56,8 @@ fn promised(api: &Api, but: Option<&str>) -> u32 {
 }
 
 /// A function without a qualifier: versions and aliases share what is reserved for it.
-fn whole(api: &Api, function: &str) -> Result<Name, Error> {
-    Name::parse(function, None, Form::Plain, api.identity())?.whole()
+fn whole(api: &Api, function: &str, action: &str) -> Result<Name, Error> {
+    Name::parse(function, None, Form::Plain, action, api.identity())?.whole()
 }
 
 fn exists(api: &Api, name: &Name) -> Result<(), Error> {
@@ -77,7 +77,7 @@ async fn reserve(State(api): State<Arc<Api>>, Path(function): Path<String>, body
     }
     constraints.check()?;
     let wanted = wanted.and_then(|wanted| u32::try_from(wanted).ok()).unwrap_or_default();
-    let name = whole(&api, &function)?;
+    let name = whole(&api, &function, "PutFunctionConcurrency")?;
     let mut change = api.change().await;
     exists(&api, &name)?;
     let others = promised(&api, Some(&name.function));
@@ -89,7 +89,7 @@ async fn reserve(State(api): State<Arc<Api>>, Path(function): Path<String>, body
 }
 
 async fn release(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {
-    let name = whole(&api, &function)?;
+    let name = whole(&api, &function, "DeleteFunctionConcurrency")?;
     let mut change = api.change().await;
     exists(&api, &name)?;
     change.remove(&api.reserved, name.function);
@@ -98,7 +98,7 @@ async fn release(State(api): State<Arc<Api>>, Path(function): Path<String>) -> A
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>) -> Answer {
-    let name = Name::parse(&function, None, Form::Plain, api.identity())?;
+    let name = Name::parse(&function, None, Form::Plain, "GetFunctionConcurrency", api.identity())?;
     function::find(&api, &name)?;
     match reserved(&api, &name.function) {
         Some(reserved) => ok(&json!({ "ReservedConcurrentExecutions": reserved })),

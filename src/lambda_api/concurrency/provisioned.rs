@@ -65,8 +65,8 @@ fn shown(provisioned: &Provisioned, settle: Duration, now: Timestamp) -> Value {
 }
 
 /// The version or alias a request means; `refused` is said where it means neither.
-fn name(api: &Api, function: &str, query: &Query, refused: &str) -> Result<Name, Error> {
-    let name = Name::parse(function, query.get("Qualifier"), Form::Plain, api.identity())?;
+fn name(api: &Api, function: &str, query: &Query, refused: &str, action: &str) -> Result<Name, Error> {
+    let name = Name::parse(function, query.qualifier(), Form::Plain, action, api.identity())?;
     match name.qualifier.as_deref() {
         None => {
             let mut constraints = Constraints::default();
@@ -107,7 +107,7 @@ pub(super) async fn put(
     }
     constraints.check()?;
     let wanted = wanted.and_then(|wanted| u32::try_from(wanted).ok()).unwrap_or_default();
-    let name = name(&api, &function, &query, UNPUBLISHED)?;
+    let name = name(&api, &function, &query, UNPUBLISHED, "PutProvisionedConcurrencyConfig")?;
     let mut change = api.change().await;
     let target = target(&api, &name)?;
     let key = setting::key(&name);
@@ -156,7 +156,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>, Path(function): Path<Strin
     if query.get("List") == Some("ALL") {
         return list(&api, &function, &query);
     }
-    let name = name(&api, &function, &query, NOT_PUBLISHED)?;
+    let name = name(&api, &function, &query, NOT_PUBLISHED, "GetProvisionedConcurrencyConfig")?;
     target(&api, &name)?;
     let missing = || {
         Error::new(
@@ -173,7 +173,7 @@ pub(super) async fn delete(
     Path(function): Path<String>,
     query: Query,
 ) -> Answer {
-    let name = name(&api, &function, &query, NOT_PUBLISHED)?;
+    let name = name(&api, &function, &query, NOT_PUBLISHED, "DeleteProvisionedConcurrencyConfig")?;
     let mut change = api.change().await;
     let target = target(&api, &name)?;
     let key = setting::key(&name);
@@ -216,7 +216,7 @@ pub(in crate::lambda_api) fn moved(api: &Api, alias: &Alias, before: &str) {
 }
 
 fn list(api: &Api, function: &str, query: &Query) -> Answer {
-    let name = Name::parse(function, None, Form::Plain, api.identity())?;
+    let name = Name::parse(function, None, Form::Plain, "ListProvisionedConcurrencyConfigs", api.identity())?;
     let page = Page::of_fifty(query)?;
     function::find(api, &name)?;
     let now = api.now();

@@ -68,8 +68,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route("/2019-09-25/functions/{function}/event-invoke-config/list", get(list))
 }
 
-fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())
+fn name(api: &Api, function: &str, query: &Query, action: &str) -> Result<Name, Error> {
+    Name::parse(function, query.qualifier(), Form::Namespaced, action, api.identity())
 }
 
 /// As AWS shows it: always with a qualifier; numbers that were not set are left out.
@@ -96,13 +96,13 @@ fn unset(api: &Api, key: &str) -> Error {
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let key = setting::key(&name(&api, &function, &query)?);
+    let key = setting::key(&name(&api, &function, &query, "GetFunctionEventInvokeConfig")?);
     let config = api.event_configs.get(&key).ok_or_else(|| unset(&api, &key))?;
     ok(&shown(&api, &key, &config))
 }
 
 async fn put(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query, body: Body) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "PutFunctionEventInvokeConfig")?;
     let asked = Asked::read(body.fields())?;
     let mut change = api.change().await;
     asked.check(&api, &name)?;
@@ -124,7 +124,7 @@ async fn update(
     query: Query,
     body: Body,
 ) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "UpdateFunctionEventInvokeConfig")?;
     let asked = Asked::read(body.fields())?;
     let mut change = api.change().await;
     asked.check(&api, &name)?;
@@ -142,7 +142,7 @@ async fn update(
 }
 
 async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let key = setting::key(&name(&api, &function, &query)?);
+    let key = setting::key(&name(&api, &function, &query, "DeleteFunctionEventInvokeConfig")?);
     let mut change = api.change().await;
     if api.event_configs.get(&key).is_none() {
         return Err(unset(&api, &key));
@@ -153,7 +153,8 @@ async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query
 }
 
 async fn list(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&function, None, Form::Namespaced, api.identity())?;
+    let name =
+        Name::parse(&function, None, Form::Namespaced, "ListFunctionEventInvokeConfigs", api.identity())?;
     let page = Page::of_fifty(&query)?;
     if api.functions.get(&name.function).is_none() {
         return Err(nothing());

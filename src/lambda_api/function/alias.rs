@@ -136,8 +136,8 @@ fn show(alias: &Alias, identity: &Identity) -> Map<String, Value> {
     shown
 }
 
-fn function_name(api: &Api, name: &str) -> Result<Name, Error> {
-    let name = Name::parse(name, None, Form::Plain, api.identity())?;
+fn function_name(api: &Api, name: &str, action: &str) -> Result<Name, Error> {
+    let name = Name::parse(name, None, Form::Plain, action, api.identity())?;
     Ok(Name { qualifier: None, ..name })
 }
 
@@ -155,7 +155,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, Path(name): Path<String>
     }
     constraints.check()?;
     let (alias, main) = (alias.unwrap_or_default(), given.version.unwrap_or_default());
-    let function = function_name(&api, &name)?.function;
+    let function = function_name(&api, &name, "CreateAlias")?.function;
     let mut change = api.change().await;
     exists(&api, &function, &main)?;
     let key = alias_key(&function, alias);
@@ -186,7 +186,7 @@ pub(super) async fn update(
     check_name(&alias, &mut constraints);
     let given = Given::read(&fields, &mut constraints)?;
     constraints.check()?;
-    let name = function_name(&api, &name)?;
+    let name = function_name(&api, &name, "UpdateAlias")?;
     let mut change = api.change().await;
     find(&api, &name)?;
     let key = alias_key(&name.function, &alias);
@@ -221,7 +221,7 @@ pub(super) async fn update(
 
 pub(super) async fn get(State(api): State<Arc<Api>>, Path((name, alias)): Path<(String, String)>) -> Answer {
     check_name_alone(&alias)?;
-    let name = function_name(&api, &name)?;
+    let name = function_name(&api, &name, "GetAlias")?;
     find(&api, &name)?;
     let missing = || {
         let arn = api.identity().function(&name.function, Some(&alias));
@@ -237,7 +237,7 @@ pub(super) async fn delete(
     Path((name, alias)): Path<(String, String)>,
 ) -> Answer {
     check_name_alone(&alias)?;
-    let name = function_name(&api, &name)?;
+    let name = function_name(&api, &name, "DeleteAlias")?;
     let mut change = api.change().await;
     find(&api, &name)?;
     let key = alias_key(&name.function, &alias);
@@ -256,7 +256,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Path(name): Path<String>, 
         constraints.pattern("functionVersion", wanted, &VERSION);
     }
     constraints.check()?;
-    let name = function_name(&api, &name)?;
+    let name = function_name(&api, &name, "ListAliases")?;
     let page = Page::of(&query, MOST)?;
     find(&api, &name)?;
     let points = |alias: &Alias, wanted: &str| {

@@ -97,9 +97,14 @@ impl Request {
         };
         let tags = fields.map("Tags")?.unwrap_or_default();
         tags::constrain(&tags, &mut constraints);
+        let code_signing = fields.owned("CodeSigningConfigArn")?;
+        if let Some(arn) = &code_signing {
+            code_signing::constrain(arn, &mut constraints);
+        }
         constraints.check()?;
         given::check_supported(fields)?;
-        let name = Name::parse(name.unwrap_or_default(), None, Form::Create, api.identity())?;
+        let name =
+            Name::parse(name.unwrap_or_default(), None, Form::Create, "CreateFunction", api.identity())?;
         tags::check_number(&tags)?;
         Ok(Self {
             name: name.function,
@@ -111,7 +116,7 @@ impl Request {
             image: code.map_or(Ok(None), |code| code.owned("ImageUri"))?,
             tags,
             publish: fields.flag("Publish")?.unwrap_or_default(),
-            code_signing: fields.owned("CodeSigningConfigArn")?,
+            code_signing,
         })
     }
 

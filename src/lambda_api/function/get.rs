@@ -24,7 +24,7 @@ pub(super) async fn function(
     query: Query,
     reached: Reached,
 ) -> Answer {
-    let name = Name::parse(&name, query.get("Qualifier"), Form::Namespaced, api.identity())?;
+    let name = Name::parse(&name, query.qualifier(), Form::Namespaced, "GetFunction", api.identity())?;
     let found = resolve(&api, &name)?;
     let mut answer = Map::new();
     answer.insert("Code".to_owned(), location(&api, &found.version, &reached));
@@ -43,7 +43,8 @@ pub(super) async fn configuration(
     Path(name): Path<String>,
     query: Query,
 ) -> Answer {
-    let name = Name::parse(&name, query.get("Qualifier"), Form::Namespaced, api.identity())?;
+    let name =
+        Name::parse(&name, query.qualifier(), Form::Namespaced, "GetFunctionConfiguration", api.identity())?;
     let found = resolve(&api, &name)?;
     ok(&shown(&api, &name, &found))
 }

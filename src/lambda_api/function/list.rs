@@ -48,7 +48,7 @@ pub(super) async fn functions(State(api): State<Arc<Api>>, query: Query) -> Answ
 }
 
 pub(super) async fn versions(State(api): State<Arc<Api>>, Path(name): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&name, None, Form::Namespaced, api.identity())?;
+    let name = Name::parse(&name, None, Form::Namespaced, "ListVersionsByFunction", api.identity())?;
     let page = Page::of(&query, MOST)?;
     find(&api, &name)?;
     let (versions, next) = page.cut(api.versions.under(&format!("{}:", name.function)));

@@ -34,7 +34,7 @@ pub(super) async fn version(State(api): State<Arc<Api>>, Path(name): Path<String
     }
     constraints.check()?;
     given::check_supported(&fields)?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
+    let name = Name::parse(&name, None, Form::Plain, "PublishVersion", api.identity())?.latest()?;
     let mut change = api.change().await;
     let now = api.now();
     let function = find(&api, &name)?;

@@ -39,7 +39,7 @@ enum Resource {
 }
 
 impl Resource {
-    fn parse(api: &Api, arn: &str) -> Result<Self, Error> {
+    fn parse(api: &Api, arn: &str, action: &str) -> Result<Self, Error> {
         let refused = || {
             let mut constraints = Constraints::default();
             let constraint = format!("Member must satisfy regular expression pattern: {}", RESOURCE.text());
@@ -54,7 +54,10 @@ impl Resource {
             return Err(refused());
         };
         let identity = api.identity();
-        let here = *region == identity.region && *account == identity.account;
+        if *account != identity.account {
+            return Err(identity.denied(action, arn));
+        }
+        let here = *region == identity.region;
         match *kind {
             "function" if !qualifier.is_empty() => Err(Error::invalid(
                 "Tags on function aliases and versions are not supported. Please specify a function ARN.",
@@ -120,10 +123,8 @@ pub(super) fn check_number(tags: &Tags) -> Result<(), Error> {
 /// What the front door says of tags.
 pub(super) fn constrain(tags: &Tags, constraints: &mut Constraints) {
     for (key, value) in tags {
-        if key.is_empty() || key.chars().count() > 128 || !is_word(key) {
-            let each = "Map keys must satisfy constraint: [Member must have length less than or equal to 128, Member must \
-                        have length greater than or equal to 1, Member must satisfy regular expression pattern: \
-                        ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*), Member must not be null]";
+        if !is_key(key) {
+            let each = format!("Map keys must satisfy constraint: {KEY}");
             constraints.broken("tags", format!("{{{key}={value}}}"), each);
         } else if value.chars().count() > 256 || !is_word(value) {
             let each = "Map value must satisfy constraint: [Member must have length less than or equal to 256, Member must \
@@ -132,6 +133,15 @@ pub(super) fn constrain(tags: &Tags, constraints: &mut Constraints) {
             constraints.broken("tags", format!("{{{key}={value}}}"), each);
         }
     }
+}
+
+/// What AWS says of a key.
+const KEY: &str = "[Member must have length less than or equal to 128, Member must have length greater than or equal to 1, \
+                   Member must satisfy regular expression pattern: ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*), Member must not be \
+                   null]";
+
+fn is_key(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && is_word(text)
 }
 
 fn is_word(text: &str) -> bool {
@@ -143,7 +153,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Path(resource): Path<Strin
     let mut constraints = Constraints::default();
     constraints.pattern("resource", &resource, &RESOURCE);
     constraints.check()?;
-    let tags = Resource::parse(&api, &resource)?.tags(&api)?;
+    let tags = Resource::parse(&api, &resource, "ListTags")?.tags(&api)?;
     ok(&json!({ "Tags": tags }))
 }
 
@@ -160,7 +170,7 @@ pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String
     if new.is_empty() {
         return Err(Error::invalid("An error occurred and the request cannot be processed."));
     }
-    let resource = Resource::parse(&api, &resource)?;
+    let resource = Resource::parse(&api, &resource, "TagResource")?;
     let add = |tags: &mut Tags| {
         tags.extend(new);
         check_number(tags)
@@ -179,9 +189,12 @@ pub(super) async fn remove(
     constraints.pattern("resource", &resource, &RESOURCE);
     if gone.is_empty() {
         constraints.missing("tagKeys");
+    } else if !gone.iter().all(|key| is_key(key)) {
+        let each = format!("Member must satisfy constraint: {KEY}");
+        constraints.broken("tagKeys", format!("[{}]", gone.join(", ")), each);
     }
     constraints.check()?;
-    let resource = Resource::parse(&api, &resource)?;
+    let resource = Resource::parse(&api, &resource, "UntagResource")?;
     let remove = |tags: &mut Tags| {
         tags.retain(|key, _| !gone.contains(key));
         Ok(())

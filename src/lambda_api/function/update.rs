@@ -36,7 +36,8 @@ pub(super) async fn configuration(
     let given = Given::read(&body, &mut constraints)?;
     constraints.check()?;
     given::check_supported(&fields)?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
+    let name =
+        Name::parse(&name, None, Form::Plain, "UpdateFunctionConfiguration", api.identity())?.latest()?;
     let mut change = api.change().await;
     let now = api.now();
     find(&api, &name)?;
@@ -108,7 +109,7 @@ impl Request {
 pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, body: Body) -> Answer {
     let fields = body.fields();
     let mut request = Request::read(&fields)?;
-    let name = Name::parse(&name, None, Form::Plain, api.identity())?.latest()?;
+    let name = Name::parse(&name, None, Form::Plain, "UpdateFunctionCode", api.identity())?.latest()?;
     let seen = fields.text("RevisionId")?;
     let check = || -> Result<(Arc<Function>, Arc<Version>), Error> {
         let (function, version) = (find(&api, &name)?, latest(&api, &name)?);

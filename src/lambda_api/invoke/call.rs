@@ -32,6 +32,14 @@ impl Operation {
         format!("/{version}/functions/{}/{operation}{}", name.function, qualifier.collect::<String>())
     }
 
+    /// What a policy calls it.
+    pub(super) fn action(self) -> &'static str {
+        match self {
+            Self::Invoke | Self::Stream => "InvokeFunction",
+            Self::InvokeAsync => "InvokeAsync",
+        }
+    }
+
     /// As AWS's texts have it.
     fn name(self) -> &'static str {
         match self {

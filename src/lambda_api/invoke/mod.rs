@@ -66,7 +66,8 @@ async fn answer(
     payload: Payload,
 ) -> Answer {
     let asked = Asked::read(operation, headers)?;
-    let name = Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())?;
+    let name =
+        Name::parse(function, query.qualifier(), Form::Namespaced, operation.action(), api.identity())?;
     let payload = payload.map_err(|_| asked.too_large())?;
     let resolved = function::resolve(api, &name)?;
     asked.check(&payload)?;
@@ -189,7 +190,8 @@ impl Api {
             headers.insert(TRACE, trace);
         }
         let answer = async {
-            let name = Name::parse(target, None, Form::Namespaced, self.identity())?;
+            let name =
+                Name::parse(target, None, Form::Namespaced, Operation::Invoke.action(), self.identity())?;
             let resolved = function::resolve(self, &name)?;
             run(self, Operation::Invoke, &name, resolved, id, &headers, payload).await
         };

@@ -83,7 +83,7 @@ pub(super) async fn versions(State(api): State<Arc<Api>>, Path(layer): Path<Stri
     let page = Page::of_fifty(&query)?;
     let versions = match super::own(&api, &named) {
         Some(name) => api.layer_versions.under(&format!("{name}:")),
-        None => return Err(super::foreign(&api, &layer, "ListLayerVersions")),
+        None => return Err(api.identity().denied("ListLayerVersions", &layer)),
     };
     let newest_first = versions.into_iter().rev().filter(|(_, version)| filter.lets(version));
     // Pages follow the order of keys, and this one goes down.

@@ -39,20 +39,6 @@ fn own<'a>(api: &Api, named: &Named<'a>) -> Option<&'a str> {
     named.home.is_none_or(here).then_some(named.name)
 }
 
-/// Somebody else's layer: nothing here says that it may be used.
-fn foreign(api: &Api, arn: &str, operation: &str) -> Error {
-    let identity = api.identity();
-    Error::new(
-        super::Code::AccessDenied,
-        format!(
-            "User: arn:{}:iam::{}:root is not authorized to perform: lambda:{operation} on resource: {arn} because no \
-             resource-based policy allows the lambda:{operation} action",
-            identity.partition(),
-            identity.account
-        ),
-    )
-}
-
 /// The number of a version in a path.
 fn number(text: &str) -> Result<u64, Error> {
     match text.parse::<i64>() {

@@ -34,7 +34,7 @@ pub(super) async fn publish(
     }
     constraints.check()?;
     let Some(name) = super::own(&api, &named) else {
-        return Err(super::foreign(&api, &layer, "PublishLayerVersion"));
+        return Err(api.identity().denied("PublishLayerVersion", &layer));
     };
     let source = content.map(|content| Source::read(&content, "content.")).transpose()?.flatten();
     let source = source.ok_or_else(|| Error::invalid("Please provide a source for layer code."))?;

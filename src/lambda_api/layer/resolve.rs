@@ -54,7 +54,7 @@ fn version(api: &Api, arn: &str) -> Result<LayerUse, Error> {
     let version = Version::parse(arn).ok_or_else(missing)?;
     let identity = api.identity();
     if version.home.account != identity.account {
-        return Err(super::foreign(api, arn, "GetLayerVersion"));
+        return Err(identity.denied("GetLayerVersion", arn));
     }
     if version.home.region != identity.region {
         return Err(Error::invalid(format!(

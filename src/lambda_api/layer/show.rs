@@ -31,7 +31,7 @@ pub(super) async fn show(
     let number = number(&version)?;
     match super::own(&api, &named) {
         Some(name) => whole(&api, name, number, &reached),
-        None => Err(super::foreign(&api, &format!("{layer}:{number}"), "GetLayerVersion")),
+        None => Err(api.identity().denied("GetLayerVersion", &format!("{layer}:{number}"))),
     }
 }
 
@@ -48,7 +48,7 @@ pub(super) fn by_arn(api: &Api, arn: Option<&str>, reached: &Reached) -> Answer 
     let named = Named { home: Some(version.home), name: version.name };
     match super::own(api, &named) {
         Some(name) => whole(api, name, version.number, reached),
-        None => Err(super::foreign(api, arn, "GetLayerVersion")),
+        None => Err(api.identity().denied("GetLayerVersion", arn)),
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn delete(
     constraints.check()?;
     let number = number(&version)?;
     let Some(name) = super::own(&api, &named) else {
-        return Err(super::foreign(&api, &format!("{layer}:{number}"), "DeleteLayerVersion"));
+        return Err(api.identity().denied("DeleteLayerVersion", &format!("{layer}:{number}")));
     };
     let mut change = api.change().await;
     change.remove(&api.layer_versions, version_key(name, number));

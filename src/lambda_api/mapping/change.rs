@@ -30,13 +30,15 @@ use crate::config;
 pub(super) async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
     let (settings, fields) = (read(&body)?, body.fields());
     let mut constraints = Constraints::default();
-    let Some(name) = fields.text("FunctionName")? else {
-        constraints.missing("functionName");
-        return Err(constraints.check().expect_err("something is missing"));
-    };
-    let name = Name::parse(name, None, Form::Namespaced, api.identity())?;
+    let name = fields.text("FunctionName")?;
+    match name {
+        Some(name) => Name::constrain(name, Form::Namespaced, &mut constraints),
+        None => constraints.missing("functionName"),
+    }
     front::constrain(&settings, &mut constraints);
     constraints.check()?;
+    let action = "CreateEventSourceMapping";
+    let name = Name::parse(name.unwrap_or_default(), None, Form::Namespaced, action, api.identity())?;
     let tags = fields.map("Tags")?.unwrap_or_default();
     function::check_tags(&tags)?;
     let now = api.now();
@@ -68,11 +70,16 @@ pub(super) async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
 
 pub(super) async fn update(State(api): State<Arc<Api>>, Path(uuid): Path<String>, body: Body) -> Answer {
     let (asked, fields) = (changeable(read(&body)?), body.fields());
-    let named = |name: &str| Name::parse(name, None, Form::Namespaced, api.identity());
-    let given = fields.text("FunctionName")?.map(named).transpose()?;
+    let given = fields.text("FunctionName")?;
     let mut constraints = Constraints::default();
+    if let Some(name) = given {
+        Name::constrain(name, Form::Namespaced, &mut constraints);
+    }
     front::constrain(&asked, &mut constraints);
     constraints.check()?;
+    let action = "UpdateEventSourceMapping";
+    let named = |name: &str| Name::parse(name, None, Form::Namespaced, action, api.identity());
+    let given = given.map(named).transpose()?;
     let before = find(&api, &uuid)?;
     let name = given.map_or_else(|| named(&before.function_arn), Ok)?;
     let now = api.now();

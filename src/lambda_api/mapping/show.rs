@@ -53,7 +53,8 @@ pub(super) async fn list(State(api): State<Arc<Api>>, query: Query) -> Answer {
 
 /// The ARN of a function however it is named, with the version or alias that was named.
 pub(super) fn arn(api: &Api, name: &str) -> Result<String, Error> {
-    Ok(Name::parse(name, None, Form::Namespaced, api.identity())?.arn(api.identity()))
+    Ok(Name::parse(name, None, Form::Namespaced, "ListEventSourceMappings", api.identity())?
+        .arn(api.identity()))
 }
 
 /// The mapping of a request.

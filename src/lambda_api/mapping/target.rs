@@ -36,7 +36,7 @@ impl Target {
 impl Function for Target {
     fn timeout(&self) -> Option<Duration> {
         let api = self.api.upgrade()?;
-        let name = Name::parse(&self.arn, None, Form::Plain, api.identity()).ok()?;
+        let name = Name::parse(&self.arn, None, Form::Plain, "InvokeFunction", api.identity()).ok()?;
         let resolved = function::resolve(&api, &name).ok()?;
         Some(Duration::from_secs(resolved.version.config.timeout.into()))
     }

@@ -31,12 +31,12 @@ pub(super) fn routes() -> Router<Arc<Api>> {
     Router::new().route("/2026-07-09/resource-policy/{arn}", get(show).put(put).delete(delete))
 }
 
-fn name(api: &Api, arn: &str) -> Result<Name, Error> {
+fn name(api: &Api, arn: &str, action: &str) -> Result<Name, Error> {
     let mut constraints = Constraints::default();
     constraints.length("resourceArn", arn, 0..=512);
     constraints.pattern("resourceArn", arn, &ARN);
     constraints.check()?;
-    Name::parse(arn, None, Form::Namespaced, api.identity())
+    Name::parse(arn, None, Form::Namespaced, action, api.identity())
 }
 
 fn missing() -> Error {
@@ -52,14 +52,14 @@ fn check_revision(seen: Option<&str>, target: &Resolved) -> Result<(), Error> {
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(arn): Path<String>) -> Answer {
-    let name = name(&api, &arn)?;
+    let name = name(&api, &arn, "GetResourcePolicy")?;
     let target = setting::target(&api, &name)?;
     let policy = api.policies.get(&setting::key(&name)).ok_or_else(missing)?;
     shown(&policy, revision(&target))
 }
 
 async fn put(State(api): State<Arc<Api>>, Path(arn): Path<String>, body: Body) -> Answer {
-    let name = name(&api, &arn)?;
+    let name = name(&api, &arn, "PutResourcePolicy")?;
     let fields = body.fields();
     let Some(text) = fields.text("Policy")? else {
         let mut constraints = Constraints::default();
@@ -78,7 +78,7 @@ async fn put(State(api): State<Arc<Api>>, Path(arn): Path<String>, body: Body) -
 }
 
 async fn delete(State(api): State<Arc<Api>>, Path(arn): Path<String>, query: Query) -> Answer {
-    let name = name(&api, &arn)?;
+    let name = name(&api, &arn, "DeleteResourcePolicy")?;
     let mut change = api.change().await;
     let target = setting::target(&api, &name)?;
     let key = setting::key(&name);

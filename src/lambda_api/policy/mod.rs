@@ -41,12 +41,12 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .merge(document::routes())
 }
 
-fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    Name::parse(function, query.get("Qualifier"), Form::Namespaced, api.identity())
+fn name(api: &Api, function: &str, query: &Query, action: &str) -> Result<Name, Error> {
+    Name::parse(function, query.qualifier(), Form::Namespaced, action, api.identity())
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "GetPolicy")?;
     function::find(&api, &name)?;
     let missing = || Error::not_found("The resource you requested does not exist.");
     let policy = api.policies.get(&setting::key(&name)).ok_or_else(missing)?;
@@ -55,7 +55,7 @@ async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: 
 }
 
 async fn add(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query, body: Body) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "AddPermission")?;
     if name.qualifier.as_deref() == Some("$LATEST") {
         return Err(Error::invalid("We currently do not support adding policies for $LATEST."));
     }
@@ -82,7 +82,7 @@ async fn remove(
     Path((function, sid)): Path<(String, String)>,
     query: Query,
 ) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "RemovePermission")?;
     check_sid(&sid, &ANY_SID)?;
     let mut change = api.change().await;
     if api.functions.get(&name.function).is_none() {

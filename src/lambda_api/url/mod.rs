@@ -56,8 +56,8 @@ pub(super) fn routes() -> Router<Arc<Api>> {
 }
 
 /// Only functions and their aliases have URLs.
-fn name(api: &Api, function: &str, query: &Query) -> Result<Name, Error> {
-    let name = Name::parse(function, query.get("Qualifier"), Form::Url, api.identity())?;
+fn name(api: &Api, function: &str, query: &Query, action: &str) -> Result<Name, Error> {
+    let name = Name::parse(function, query.qualifier(), Form::Url, action, api.identity())?;
     if let Some(qualifier) = name.qualifier.as_deref().filter(|qualifier| !is_alias(qualifier)) {
         let mut constraints = Constraints::default();
         let constraint = r"Member must satisfy regular expression pattern: ((?!^\d+$)^[0-9a-zA-Z-_]+$)";
@@ -113,7 +113,7 @@ async fn create(
     query: Query,
     body: Body,
 ) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "CreateFunctionUrlConfig")?;
     let asked = Asked::read(body.fields(), true)?;
     let mut change = api.change().await;
     if api.functions.get(&name.function).is_none() {
@@ -147,7 +147,7 @@ async fn create(
 }
 
 async fn show(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let key = setting::key(&name(&api, &function, &query)?);
+    let key = setting::key(&name(&api, &function, &query, "GetFunctionUrlConfig")?);
     let url = api.urls.get(&key).ok_or_else(no_url)?;
     ok(&shown(&api, &key, &url))
 }
@@ -158,7 +158,7 @@ async fn update(
     query: Query,
     body: Body,
 ) -> Answer {
-    let name = name(&api, &function, &query)?;
+    let name = name(&api, &function, &query, "UpdateFunctionUrlConfig")?;
     let asked = Asked::read(body.fields(), false)?;
     let mut change = api.change().await;
     function::resolve(&api, &name).map_err(|_| no_function())?;
@@ -177,7 +177,7 @@ async fn update(
 }
 
 async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let key = setting::key(&name(&api, &function, &query)?);
+    let key = setting::key(&name(&api, &function, &query, "DeleteFunctionUrlConfig")?);
     let mut change = api.change().await;
     api.urls.get(&key).ok_or_else(no_url)?;
     change.remove(&api.urls, key);
@@ -186,7 +186,7 @@ async fn delete(State(api): State<Arc<Api>>, Path(function): Path<String>, query
 }
 
 async fn list(State(api): State<Arc<Api>>, Path(function): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&function, None, Form::Url, api.identity())?;
+    let name = Name::parse(&function, None, Form::Url, "ListFunctionUrlConfigs", api.identity())?;
     let page = Page::of_fifty(&query)?;
     if api.functions.get(&name.function).is_none() {
         return Err(no_function());

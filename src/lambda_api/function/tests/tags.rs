@@ -43,6 +43,25 @@ async fn what_cannot_be_tagged() {
                 .to_owned(),
         ),
         (
+            "DELETE",
+            format!("{}?tagKeys=a&tagKeys=", path(&format!("{ARN}:f"))),
+            Value::Null,
+            "1 validation error detected: Value '[a, ]' at 'tagKeys' failed to satisfy constraint: Member must satisfy \
+             constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal \
+             to 1, Member must satisfy regular expression pattern: ([\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*), Member must not be \
+             null]"
+                .to_owned(),
+        ),
+        (
+            "GET",
+            path("arn:aws:lambda:us-east-1:111111111111:function:f"),
+            Value::Null,
+            "User: arn:aws:iam::000000000000:root is not authorized to perform: lambda:ListTags on resource: \
+             arn:aws:lambda:us-east-1:111111111111:function:f because no resource-based policy allows the lambda:ListTags \
+             action"
+                .to_owned(),
+        ),
+        (
             "GET",
             path(&format!("{ARN}:f:1")),
             Value::Null,
