@@ -44,6 +44,11 @@ impl Constraints {
         self.0.push(format!("Value '{value}' at '{field}' failed to satisfy constraint: {constraint}"));
     }
 
+    /// The same of what is nobody's to read.
+    pub(in super::super) fn hidden(&mut self, field: &str, constraint: impl Display) {
+        self.0.push(format!("Value at '{field}' failed to satisfy constraint: {constraint}"));
+    }
+
     /// Something required is missing.
     pub(in super::super) fn missing(&mut self, field: &str) {
         self.0.push(format!("Value null at '{field}' failed to satisfy constraint: Member must not be null"));

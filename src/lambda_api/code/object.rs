@@ -83,6 +83,18 @@ impl Address {
     }
 }
 
+/// `S3ObjectStorageMode`, which makes no difference here: what is fetched is kept.
+pub(in super::super) fn constrain_mode(
+    fields: &Fields<'_>,
+    place: &str,
+    constraints: &mut Constraints,
+) -> Result<(), Error> {
+    if let Some(mode) = fields.text("S3ObjectStorageMode")? {
+        constraints.one_of(&format!("{place}s3ObjectStorageMode"), mode, &["COPY", "REFERENCE"]);
+    }
+    Ok(())
+}
+
 /// The object, or what AWS says when it is not to be had.
 pub(super) async fn fetch(objects: Option<&dyn Objects>, address: &Address) -> Result<Bytes, Error> {
     let Some(objects) = objects else {

@@ -52,7 +52,29 @@ impl Given {
         if let Some(description) = &description {
             constraints.length("description", description, 0..=256);
         }
+        if let Some(weights) = &weights {
+            constrain_weights(weights, constraints);
+        }
         Ok(Self { version, description, weights })
+    }
+}
+
+fn constrain_weights(weights: &BTreeMap<String, f64>, constraints: &mut Constraints) {
+    let shown = weights.iter().map(|(version, weight)| format!("{version}={weight:?}"));
+    let shown = format!("{{{}}}", shown.collect::<Vec<_>>().join(", "));
+    let mut refuse = |each| constraints.broken("routingConfig.additionalVersionWeights", &shown, each);
+    if !weights.keys().all(|version| is_version(version) && version.len() <= 1024) {
+        refuse(
+            "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length \
+             greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]",
+        );
+    }
+    // One would leave nothing for the first version.
+    if !weights.values().all(|weight| (0.0..1.0).contains(weight)) {
+        refuse(
+            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value \
+             greater than or equal to 0.0, Member must not be null]",
+        );
     }
 }
 
@@ -82,19 +104,6 @@ fn routing(
         return Err(Error::invalid("Number of items in AdditionalVersionWeights cannot be greater than 1"));
     }
     let Some((other, weight)) = weights.first_key_value() else { return Ok(None) };
-    let refused = |each: &str| {
-        let mut constraints = Constraints::default();
-        let shown = format!("{{{other}={weight:?}}}");
-        constraints.broken("routingConfig.additionalVersionWeights", shown, each);
-        constraints.check()
-    };
-    // One would leave nothing for the first version.
-    if !(0.0..1.0).contains(weight) {
-        refused(
-            "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value \
-             greater than or equal to 0.0, Member must not be null]",
-        )?;
-    }
     if other == main {
         return Err(Error::invalid(format!(
             "Invalid function version {main}. Function version {main} is already included in routing configuration."
@@ -102,12 +111,6 @@ fn routing(
     }
     if main == "$LATEST" {
         return Err(Error::invalid("$LATEST is not supported for an alias pointing to more than 1 version"));
-    }
-    if !is_version(other) {
-        refused(
-            "Map keys must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length \
-             greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]",
-        )?;
     }
     exists(api, function, other)?;
     Ok(Some(Routing { version: other.clone(), weight: *weight }))

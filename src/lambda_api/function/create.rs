@@ -11,7 +11,7 @@ use super::{
     super::{
         Api,
         answer::{Answer, json},
-        body::{Body, Constraints},
+        body::{Body, Constraints, Pattern},
         code::{Kept, Source},
         code_signing,
         error::Error,
@@ -123,13 +123,7 @@ impl Request {
     /// What it will run like; leaves what was given empty.
     fn config(&mut self, api: &Api) -> Result<Config, Error> {
         let given = std::mem::take(&mut self.given);
-        if self.package_type == "Image" {
-            if given.is_for_zips() {
-                return Err(Error::invalid(
-                    "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image.",
-                ));
-            }
-        } else if given.runtime.is_none() || given.handler.is_none() {
+        if self.package_type == "Zip" && (given.runtime.is_none() || given.handler.is_none()) {
             return Err(Error::invalid(
                 "Runtime and Handler are mandatory parameters for functions created with deployment packages.",
             ));
@@ -143,7 +137,7 @@ impl Request {
     /// The code, and what holds its zip until something names it.
     async fn take_code(&mut self, api: &Api) -> Result<(Code, Option<Kept>), Error> {
         match (self.code.take(), self.image.take()) {
-            (None, Some(uri)) if self.package_type == "Image" => Ok((image(uri), None)),
+            (None, Some(uri)) if self.package_type == "Image" => Ok((image(uri)?, None)),
             (_, _) if self.package_type == "Image" => Err(Error::invalid(
                 "Please provide ImageUri when creating a function with packageType Image.",
             )),
@@ -159,10 +153,21 @@ impl Request {
     }
 }
 
+/// Images are ECR's, on AWS.
+static IMAGE: Pattern = Pattern::new(concat!(
+    r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?",
+    r"/[a-z0-9._-]+(/[a-z0-9._-]+)*(:[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
+));
+
 /// An image is not looked at: its digest is that of its name.
-pub(super) fn image(uri: String) -> Code {
+pub(super) fn image(uri: String) -> Result<Code, Error> {
+    if !IMAGE.matches(&uri) {
+        return Err(Error::invalid(format!(
+            "Source image {uri} is not valid. Provide a valid source image."
+        )));
+    }
     let sha256 = hex(&Sha256::digest(uri.as_bytes()));
-    Code::Image { uri, sha256 }
+    Ok(Code::Image { uri, sha256 })
 }
 
 /// AWS's defaults.

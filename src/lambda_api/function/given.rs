@@ -8,6 +8,7 @@ use super::{
     super::{
         Api,
         body::{Body, Constraints, Fields, Pattern},
+        code::object,
         error::Error,
         layer,
     },
@@ -117,6 +118,9 @@ impl Given {
         if let Some(environment) = &self.environment {
             environment.constrain(constraints);
         }
+        if let Some(layers) = &self.layers {
+            layer::constrain(layers, constraints);
+        }
         if let Some(logging) = &self.logging {
             logging.constrain(constraints);
         }
@@ -162,8 +166,12 @@ impl Given {
 
     /// Puts what was given over a configuration: AWS's defaults, or what the function had.
     pub(super) fn apply(self, api: &Api, config: &mut Config) -> Result<(), Error> {
-        let zip = config.package_type == "Zip";
-        if zip && let Some(runtime) = &self.runtime {
+        if config.package_type == "Image" && self.is_for_zips() {
+            return Err(Error::invalid(
+                "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image.",
+            ));
+        }
+        if let Some(runtime) = &self.runtime {
             runtime::check(runtime)?;
         }
         if let Some(environment) = self.environment {
@@ -203,7 +211,7 @@ impl Given {
     }
 
     /// Whether something is said that images know for themselves.
-    pub(super) fn is_for_zips(&self) -> bool {
+    fn is_for_zips(&self) -> bool {
         self.runtime.is_some()
             || self.handler.is_some()
             || self.layers.as_ref().is_some_and(|list| !list.is_empty())
@@ -272,15 +280,13 @@ pub(super) fn check_supported(fields: &Fields<'_>) -> Result<(), Error> {
     }
 }
 
-/// `SourceKMSKeyArn` beside the code; and `S3ObjectStorageMode`, which makes no difference here: what is fetched is kept.
+/// `SourceKMSKeyArn` and `S3ObjectStorageMode` beside the code.
 pub(super) fn source_key(
     fields: &Fields<'_>,
     place: &str,
     constraints: &mut Constraints,
 ) -> Result<Option<String>, Error> {
-    if let Some(mode) = fields.text("S3ObjectStorageMode")? {
-        constraints.one_of(&format!("{place}s3ObjectStorageMode"), mode, &["COPY", "REFERENCE"]);
-    }
+    object::constrain_mode(fields, place, constraints)?;
     let key = fields.owned("SourceKMSKeyArn")?;
     if let Some(key) = &key {
         constraints.pattern(&format!("{place}sourceKMSKeyArn"), key, &RESOURCE);

@@ -90,7 +90,7 @@ impl Request {
     /// The code, and what holds its zip until something names it.
     async fn take(&mut self, api: &Api, package_type: &str) -> Result<(Code, Option<Kept>), Error> {
         match (self.source.take(), self.image.take()) {
-            (None, Some(uri)) if package_type == "Image" => Ok((image(uri), None)),
+            (None, Some(uri)) if package_type == "Image" => Ok((image(uri)?, None)),
             (_, _) if package_type == "Image" => Err(Error::invalid(
                 "Please provide ImageUri when updating a function with packageType Image.",
             )),

@@ -18,7 +18,7 @@ use axum::{
 
 pub use self::model::{Layer, Policy, Version};
 use self::name::Named;
-pub(super) use self::resolve::{resolve, there};
+pub(super) use self::resolve::{constrain, resolve, there};
 use super::{Api, Error};
 
 /// The paths of this area.

@@ -16,7 +16,7 @@ use crate::lambda_api::{
     Api, Error,
     answer::{Answer, json},
     body::{Body, Constraints, Fields},
-    code::{Reached, Source},
+    code::{Reached, Source, object},
 };
 
 pub(super) async fn publish(
@@ -29,8 +29,9 @@ pub(super) async fn publish(
     let named = Named::read(&layer, &mut constraints);
     let asked = Asked::read(body.fields(), &mut constraints)?;
     let content = body.fields().object("Content")?;
-    if content.is_none() {
-        constraints.missing("content");
+    match &content {
+        Some(content) => object::constrain_mode(content, "content.", &mut constraints)?,
+        None => constraints.missing("content"),
     }
     constraints.check()?;
     let Some(name) = super::own(&api, &named) else {

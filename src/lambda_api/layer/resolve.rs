@@ -9,7 +9,6 @@ const MOST: usize = 5;
 
 /// What a function uses by these ARNs, in their order. It holds the code: the layer version may be deleted.
 pub(in crate::lambda_api) fn resolve(api: &Api, arns: &[String]) -> Result<Vec<LayerUse>, Error> {
-    check(arns)?;
     if arns.len() > MOST {
         return Err(Error::invalid(format!("Cannot reference more than {MOST} layers.")));
     }
@@ -35,9 +34,8 @@ pub(in crate::lambda_api) fn there(api: &Api, uses: &[LayerUse]) -> Result<(), E
 }
 
 /// What the front door refuses.
-fn check(arns: &[String]) -> Result<(), Error> {
+pub(in crate::lambda_api) fn constrain(arns: &[String], constraints: &mut Constraints) {
     let fits = |arn: &String| VERSION_ARN.matches(arn) && arn.len() <= 2048;
-    let mut constraints = Constraints::default();
     if !arns.iter().all(fits) {
         let each = format!(
             "Member must satisfy constraint: [Member must have length less than or equal to 2048, Member must have length \
@@ -46,7 +44,6 @@ fn check(arns: &[String]) -> Result<(), Error> {
         );
         constraints.broken("layers", format!("[{}]", arns.join(", ")), each);
     }
-    constraints.check()
 }
 
 fn version(api: &Api, arn: &str) -> Result<LayerUse, Error> {

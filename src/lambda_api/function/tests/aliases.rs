@@ -112,6 +112,19 @@ async fn what_an_alias_may_not_be() {
                  greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]"
             ),
         ),
+        (
+            "a",
+            "7",
+            json!({ "x": 0.5, "2": 2 }),
+            format!(
+                "2 validation errors detected: Value '{{2=2.0, x=0.5}}' at '{field}' failed to satisfy constraint: Map keys \
+                 must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length \
+                 greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be \
+                 null]; Value '{{2=2.0, x=0.5}}' at '{field}' failed to satisfy constraint: Map value must satisfy \
+                 constraint: [Member must have value less than or equal to 1.0, Member must have value greater than or \
+                 equal to 0.0, Member must not be null]"
+            ),
+        ),
         ("a", "1", json!({ "7": 0.5 }), format!("Function not found: {ARN}:f:7")),
     ] {
         let routing = json!({ "AdditionalVersionWeights": weights });

@@ -123,10 +123,15 @@ async fn an_image_is_kept_by_its_name() {
     assert!(resolved.starts_with("000000000000.dkr.ecr.us-east-1.amazonaws.com/app@sha256:"), "{resolved}");
     request["FunctionName"] = json!("g");
     request["Handler"] = json!("x");
-    assert_eq!(
-        refused(&api, "POST", FUNCTIONS, request).await.1,
-        "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image."
-    );
+    let not_for_images =
+        "Please don't provide Handler or Runtime or Layer when the intended function PackageType is Image.";
+    assert_eq!(refused(&api, "POST", FUNCTIONS, request).await.1, not_for_images);
+    settle(&api).await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    for change in [json!({ "Handler": "x" }), json!({ "Runtime": "python3.12" })] {
+        assert_eq!(refused(&api, "PUT", &path, change).await, (400, not_for_images.to_owned()));
+    }
+    done(&api, "PUT", &path, json!({ "Timeout": 5 })).await;
 }
 
 #[tokio::test]

@@ -132,6 +132,62 @@ async fn creations() {
     assert_eq!(std::fs::read_dir(api.code.directory()).unwrap().count(), 1);
 }
 
+/// All that the model alone says is wrong, before anything is looked at.
+#[tokio::test]
+async fn what_the_front_door_says_first() {
+    let (api, _directory) = active("f").await;
+    let signed =
+        json!({ "FunctionName": "g", "Runtime": null, "Layers": ["x"], "CodeSigningConfigArn": "y" });
+    let (status, said) = refused(&api, "POST", FUNCTIONS, request("g", signed)).await;
+    assert_eq!(status, 400);
+    assert!(said.starts_with("2 validation errors detected: Value '[x]' at 'layers' failed"), "{said}");
+    assert!(said.contains("; Value 'y' at 'codeSigningConfigArn' failed"), "{said}");
+    for name in ["f", "missing"] {
+        let path = format!("{FUNCTIONS}/{name}/configuration");
+        let (status, said) = refused(&api, "PUT", &path, json!({ "Layers": ["x"], "Timeout": 0 })).await;
+        assert_eq!(status, 400);
+        let timeout = "2 validation errors detected: Value '0' at 'timeout' failed";
+        assert!(said.starts_with(timeout) && said.contains("; Value '[x]' at 'layers' failed"), "{said}");
+    }
+}
+
+/// What is asked of one version must not reach all of them.
+#[tokio::test]
+async fn a_qualifier_that_is_empty_is_none_of_the_functions() {
+    let (api, _directory) = active("f").await;
+    let empty = "1 validation error detected: Value '' at 'qualifier' failed to satisfy constraint: Member must have length \
+                 greater than or equal to 1";
+    for method in ["DELETE", "GET"] {
+        let path = format!("{FUNCTIONS}/f?Qualifier=");
+        assert_eq!(refused(&api, method, &path, Value::Null).await, (400, empty.to_owned()));
+    }
+    get(&api, &format!("{FUNCTIONS}/f")).await;
+}
+
+#[tokio::test]
+async fn what_is_not_an_image_of_ecrs() {
+    let (api, _directory) = api().await;
+    let image = |uri: &str| {
+        json!({
+            "FunctionName": "f",
+            "Role": "arn:aws:iam::000000000000:role/r",
+            "PackageType": "Image",
+            "Code": { "ImageUri": uri },
+        })
+    };
+    let not = |uri: &str| (400, format!("Source image {uri} is not valid. Provide a valid source image."));
+    let registry = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
+    for uri in ["foo", "docker.io/library/app:1", registry, &format!("{registry}/app:")] {
+        assert_eq!(refused(&api, "POST", FUNCTIONS, image(uri)).await, not(uri));
+    }
+    let digest = "0".repeat(64);
+    done(&api, "POST", FUNCTIONS, image(&format!("{registry}.cn/team/app@sha256:{digest}"))).await;
+    settle(&api).await;
+    let path = format!("{FUNCTIONS}/f/code");
+    assert_eq!(refused(&api, "PUT", &path, json!({ "ImageUri": "foo" })).await, not("foo"));
+    done(&api, "PUT", &path, json!({ "ImageUri": format!("{registry}/app:1") })).await;
+}
+
 #[tokio::test]
 async fn what_is_not_there() {
     let (api, _directory) = active("f").await;
