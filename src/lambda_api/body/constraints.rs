@@ -64,7 +64,14 @@ impl Constraints {
         self.count(field, &format!("[{}]", list.join(", ")), list.len(), allowed);
     }
 
-    fn count(&mut self, field: &str, shown: &str, count: usize, allowed: RangeInclusive<usize>) {
+    /// So many of what is shown like this.
+    pub(in super::super) fn count(
+        &mut self,
+        field: &str,
+        shown: &str,
+        count: usize,
+        allowed: RangeInclusive<usize>,
+    ) {
         let bound =
             |word: &str, bound: &usize| format!("Member must have length {word} than or equal to {bound}");
         if count > *allowed.end() {

@@ -20,6 +20,10 @@ pub(super) type Refused = String;
 pub(super) const DESTINATION: &str =
     "Unsupported DestinationConfig parameter for given event source mapping type.";
 
+/// What the front door lets through, as its range begins at -1.
+const AGE: &str =
+    "MaximumRecordAgeInSeconds must be either -1 (forever) or between 60 and 604800 (inclusive)";
+
 /// The kind of mapping these settings make, if AWS takes them.
 pub(super) fn settings(settings: &Settings, now: Timestamp) -> Result<Kind, Refused> {
     // Looked at before the source itself, and before the function.
@@ -173,7 +177,7 @@ fn batches(settings: &Settings, kind: Kind) -> Result<(), Refused> {
 
 fn limits(settings: &Settings, kind: Kind) -> Result<(), Refused> {
     if settings.maximum_record_age_in_seconds.is_some_and(|age| (0..60).contains(&age)) {
-        return Err("MaximumRecordAgeInSeconds must be -1 or between 60 and 604800.".into());
+        return Err(AGE.into());
     }
     let Some(pollers) = settings.provisioned_poller_config.as_ref().filter(|it| **it != Pollers::default())
     else {
@@ -297,7 +301,7 @@ mod tests {
             ),
             (
                 json!({"arn": STREAM, "StartingPosition": "LATEST", "MaximumRecordAgeInSeconds": 59}),
-                "MaximumRecordAgeInSeconds must be -1 or between 60 and 604800.".into(),
+                AGE.into(),
             ),
             (json!({"arn": QUEUE, "FilterCriteria": filter("null")}), pattern.into()),
             (json!({"arn": QUEUE, "FilterCriteria": filter("single-string")}), pattern.into()),

@@ -1,10 +1,12 @@
 //! The front door: what the request's model alone says is wrong, all of it at once.
 
+mod sources;
+
 use std::ops::RangeInclusive;
 
 use super::{
     super::body::{Constraints, Pattern},
-    settings::{Access, Destination, Filter, Kafka, Metrics, Settings},
+    settings::{Destination, Filter, Metrics, Settings},
 };
 
 static ARN: Pattern = Pattern::new(
@@ -14,32 +16,10 @@ static DESTINATION: Pattern = Pattern::new(
     r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
 static KMS: Pattern = Pattern::new(r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()");
-static TOPIC: Pattern = Pattern::new(r"[^.]([a-zA-Z0-9\-_.]+)");
-static URI: Pattern = Pattern::new(r"[ a-zA-Z0-9-\/*:_+=.@-]*");
-static ENDPOINT: Pattern = Pattern::new(
-    r"(([a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9\-]*[a-zA-Z0-9])\.)*([A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9\-]*[A-Za-z0-9]):[0-9]{1,5}",
-);
 static GROUP: Pattern = Pattern::new(r"[a-zA-Z0-9-_]*");
 
 /// AWS's own order, as it was seen.
 const POSITIONS: [&str; 3] = ["LATEST", "AT_TIMESTAMP", "TRIM_HORIZON"];
-const ACCESS: [&str; 15] = [
-    "BASIC_AUTH",
-    "VPC_SUBNET",
-    "VPC_SECURITY_GROUP",
-    "SASL_SCRAM_512_AUTH",
-    "SASL_SCRAM_256_AUTH",
-    "VIRTUAL_HOST",
-    "CLIENT_CERTIFICATE_TLS_AUTH",
-    "SERVER_ROOT_CA_CERTIFICATE",
-    "OAUTHBEARER_AUTH",
-    "OAUTHBEARER_SCOPE",
-    "OAUTHBEARER_AUDIENCE",
-    "OAUTHBEARER_LOGICAL_CLUSTER",
-    "OAUTHBEARER_IDENTITY_POOL",
-    "IAM_AUTH",
-    "IAM_OAUTHBEARER_AUTH",
-];
 const METRICS: [&str; 3] = ["EventCount", "ErrorCount", "KafkaMetrics"];
 const LEVELS: [&str; 3] = ["DEBUG", "INFO", "WARN"];
 
@@ -81,7 +61,7 @@ pub(super) fn constrain(settings: &Settings, constraints: &mut Constraints) {
         constraints.length(field, name, 0..=128);
         constraints.pattern(field, name, &GROUP);
     }
-    sources(settings, constraints);
+    sources::constrain(settings, constraints);
 }
 
 /// `EventSourceArn`.
@@ -132,69 +112,5 @@ fn words(field: &str, list: &[String], known: &[&str], constraints: &mut Constra
             known.join(", ")
         );
         constraints.broken(field, format!("[{}]", list.join(", ")), constraint);
-    }
-}
-
-fn sources(settings: &Settings, constraints: &mut Constraints) {
-    if let Some(topics) = &settings.topics {
-        constraints.members("topics", topics, 1..=1);
-        for topic in topics {
-            constraints.length("topics.1.member", topic, 1..=249);
-            constraints.pattern("topics.1.member", topic, &TOPIC);
-        }
-    }
-    if let Some(queues) = &settings.queues {
-        constraints.members("queues", queues, 1..=1);
-        queues.iter().for_each(|queue| constraints.length("queues.1.member", queue, 1..=1000));
-    }
-    for (nth, access) in settings.source_access_configurations.iter().flatten().enumerate() {
-        one_access(&format!("sourceAccessConfigurations.{}.member", nth + 1), access, constraints);
-    }
-    if let Some(own) = &settings.self_managed_event_source {
-        for (nth, broker) in own.brokers().iter().enumerate() {
-            let field =
-                format!("selfManagedEventSource.endpoints.KAFKA_BOOTSTRAP_SERVERS.member.{}.member", nth + 1);
-            constraints.length(&field, broker, 1..=300);
-            constraints.pattern(&field, broker, &ENDPOINT);
-        }
-    }
-    let clusters = [
-        ("amazonManagedKafkaEventSourceConfig", &settings.amazon_managed_kafka_event_source_config),
-        ("selfManagedKafkaEventSourceConfig", &settings.self_managed_kafka_event_source_config),
-    ];
-    for (field, config) in clusters {
-        if let Some(config) = config {
-            cluster(field, config, constraints);
-        }
-    }
-}
-
-fn one_access(field: &str, access: &Access, constraints: &mut Constraints) {
-    if let Some(kind) = &access.r#type {
-        constraints.one_of(&format!("{field}.type"), kind, &ACCESS);
-    }
-    if let Some(uri) = &access.uri {
-        let field = format!("{field}.uRI");
-        constraints.length(&field, uri, 1..=200);
-        constraints.pattern(&field, uri, &URI);
-    }
-}
-
-fn cluster(field: &str, config: &Kafka, constraints: &mut Constraints) {
-    if let Some(group) = &config.consumer_group_id {
-        let field = format!("{field}.consumerGroupId");
-        constraints.length(&field, group, 1..=200);
-        constraints.pattern(&field, group, &URI);
-    }
-    if let Some(mode) = &config.consumption_mode {
-        constraints.one_of(&format!("{field}.consumptionMode"), mode, &["Stream", "Queue"]);
-    }
-    let registry = config.schema_registry_config.as_ref();
-    if let Some(format) = registry.and_then(|registry| registry.event_record_format.as_ref()) {
-        constraints.one_of(
-            &format!("{field}.schemaRegistryConfig.eventRecordFormat"),
-            format,
-            &["JSON", "SOURCE"],
-        );
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_managed_kafka_event_source_config: Option<Kafka>,
     #[serde(rename = "DocumentDBEventSourceConfig", skip_serializing_if = "Option::is_none")]
-    pub document_db_event_source_config: Option<Value>,
+    pub document_db_event_source_config: Option<DocumentDb>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starting_position: Option<String>,
     /// Seconds since 1970; some tools send text.
@@ -62,17 +62,22 @@ pub(super) struct Settings {
     pub logging_config: Option<Logging>,
 }
 
+/// The only key of `Endpoints`.
+pub(super) const BROKERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
+
 /// `SelfManagedEventSource`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct SelfManaged {
-    /// One key, `KAFKA_BOOTSTRAP_SERVERS`.
-    pub endpoints: BTreeMap<String, Vec<String>>,
+    /// One key, [`BROKERS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<BTreeMap<String, Vec<String>>>,
 }
 
 impl SelfManaged {
     pub fn brokers(&self) -> &[String] {
-        self.endpoints.get("KAFKA_BOOTSTRAP_SERVERS").map_or(&[], Vec::as_slice)
+        let endpoints = self.endpoints.as_ref();
+        endpoints.and_then(|endpoints| endpoints.get(BROKERS)).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -118,6 +123,18 @@ pub(super) struct Registry {
 pub(super) struct Validation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
+}
+
+/// `DocumentDBEventSourceConfig`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct DocumentDb {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_document: Option<String>,
 }
 
 /// `DestinationConfig`.
