@@ -228,7 +228,7 @@ async fn unknown() -> Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Instant};
 
     use axum::{
         body::{Body, to_bytes},
@@ -321,6 +321,51 @@ pub(crate) mod tests {
             let (status, answer) = send(&api, "GET", path, Value::Null).await;
             assert_eq!((status, answer), (StatusCode::OK, json!({ "Functions": [], "NextMarker": null })));
         }
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_text_is_refused() {
+        let (api, _directory) = api().await;
+        let path = "/2015-03-31/functions/%ff";
+        let (status, answer) = send(&api, "GET", path, Value::Null).await;
+        assert_eq!(
+            (status, answer),
+            (StatusCode::BAD_REQUEST, json!({ "message": "The path of the request is not UTF-8." }))
+        );
+    }
+
+    /// Goes through a listing: how many items there are, and how long the median page took.
+    pub(super) async fn leaf_through(api: &Arc<Api>, path: &str, member: &str) -> (usize, Duration) {
+        let (mut seen, mut took, mut marker) = (0, Vec::new(), String::new());
+        loop {
+            let begin = Instant::now();
+            let (_, page) = send(api, "GET", &format!("{path}?{marker}"), Value::Null).await;
+            took.push(begin.elapsed());
+            seen += page[member].as_array().unwrap().len();
+            let Some(next) = page["NextMarker"].as_str() else { break };
+            marker = format!("Marker={next}");
+        }
+        took.sort();
+        (seen, took[took.len() / 2])
+    }
+
+    #[tokio::test]
+    async fn a_thousand_functions_are_listed_in_no_time() {
+        let (api, _directory) = api().await;
+        given(&api, "f", 0).await;
+        let function = api.functions.get("f").unwrap();
+        let version = api.versions.get(&function::version_key("f", 0)).unwrap();
+        let mut change = api.change().await;
+        for name in (1..1000).map(|nth| format!("f{nth}")) {
+            let version = Version { function: name.clone(), ..Version::clone(&version) };
+            change.put(&api.versions, function::version_key(&name, 0), version);
+            let function = Function { name: name.clone(), ..Function::clone(&function) };
+            change.put(&api.functions, name, function);
+        }
+        change.commit().await.unwrap();
+        let (seen, page) = leaf_through(&api, "/2015-03-31/functions", "Functions").await;
+        assert_eq!(seen, 1000);
+        assert!(page < Duration::from_millis(100), "{page:?}");
     }
 
     #[tokio::test]

@@ -5,9 +5,15 @@ mod life;
 mod recorded;
 mod stage;
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use super::super::tests::send;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    super::tests::{leaf_through, send},
+    resource::Mapping,
+};
 use stage::{Stage, TABLE, queue, stream};
 
 #[tokio::test]
@@ -74,6 +80,38 @@ async fn a_function_is_echoed_as_it_was_named() {
             stage.create(json!({"EventSourceArn": queue("q"), "FunctionName": name})).await;
         assert_eq!((status, refused["message"].as_str()), (400, Some("Function does not exist")), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_thousand_mappings_are_listed_in_no_time() {
+    let Stage { api, .. } = &Stage::new().await;
+    let one = json!({"EventSourceArn": queue("q"), "FunctionName": "f", "Enabled": false});
+    let path = "/2015-03-31/event-source-mappings";
+    let (_, made) = send(api, "POST", path, one).await;
+    let one = api.mappings.shelf.get(made["UUID"].as_str().unwrap()).unwrap();
+    let mut change = api.change().await;
+    for _ in 1..1000 {
+        let mapping = Mapping { uuid: Uuid::new_v4(), ..Mapping::clone(&one) };
+        change.put(&api.mappings.shelf, mapping.uuid.to_string(), mapping);
+    }
+    change.commit().await.unwrap();
+    let (seen, page) = leaf_through(api, path, "EventSourceMappings").await;
+    assert_eq!(seen, 1000);
+    assert!(page < Duration::from_millis(100), "{page:?}");
+}
+
+#[tokio::test]
+async fn what_the_model_refuses_is_told_together() {
+    let stage = Stage::new().await;
+    let (status, said) = stage
+        .create(json!({
+            "EventSourceArn": queue("q"), "FunctionName": "f o", "BatchSize": 0,
+            "DocumentDBEventSourceConfig": {"FullDocument": "Yes"},
+        }))
+        .await;
+    let said = said["message"].as_str().unwrap();
+    assert_eq!(status, 400, "{said}");
+    assert!(said.starts_with("3 validation errors detected: Value 'f o' at 'functionName'"), "{said}");
 }
 
 #[tokio::test]
