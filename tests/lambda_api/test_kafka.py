@@ -67,6 +67,17 @@ def test_a_topic_begins_at_its_end(lam, told, topic, producer, mapping):  # noqa
     eventually(lambda: said() == "OK")
 
 
+def test_it_is_enabled_within_two_seconds(told, topic, mapping):  # noqa: F811
+    def took():
+        name, _ = told()
+        begin = time.time()
+        mapping(**source(topic, FunctionName=name))
+        return time.time() - begin
+
+    # The machine may have been busy with something else, once.
+    assert took() < 2 or took() < 2
+
+
 def test_what_is_given_up_goes_to_the_destination(lam, sqs, queue, told, topic, producer, mapping):  # noqa: F811
     failed, arn = queue()
     name, _ = told()
