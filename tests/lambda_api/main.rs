@@ -4,6 +4,8 @@
 //! them; conftest.py holds every answer against botocore's model of the API.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cli;
+
 use std::{path::Path, process::Command};
 
 use klr_test_support::{
