@@ -114,6 +114,23 @@ fn asynchronous() {
     stage.play("test_async.py");
 }
 
+#[test]
+fn buckets() {
+    let Some(moto) = Moto::shared() else { return };
+    let Some(stage) = Stage::start(&[("S3", &moto.endpoint)]) else { return };
+    stage.play("test_buckets.py");
+}
+
+#[test]
+fn runtimes() {
+    let (Some(go), Some(java)) = (built::go("host/tests/clients/go"), built::java()) else { return };
+    let Some(mut stage) = Stage::start(&[]) else { return };
+    let folders = [("GO", go), ("JAVA", java)];
+    let named = folders.map(|(name, folder)| (name.to_owned(), folder.to_str().unwrap().to_owned()));
+    stage.environment.extend(named);
+    stage.play("test_runtimes.py");
+}
+
 /// The servers of every source a mapping may have here.
 fn sources() -> Option<[(&'static str, &'static str); 4]> {
     let (queues, streams, tables) = (ElasticMq::shared()?, KinesisMock::shared()?, DynamoDbLocal::shared()?);

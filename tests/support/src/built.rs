@@ -13,6 +13,12 @@ pub fn go(source: &str) -> Option<PathBuf> {
     made("Go", Command::new(script).arg("go").arg(workspace().join(source)))
 }
 
+/// The host's test function in Java, with its runtime client. `None`: no Java, or no Maven.
+pub fn java() -> Option<PathBuf> {
+    let script = workspace().join("host/tests/clients/build.sh");
+    made("Java", Command::new(script).arg("java"))
+}
+
 /// The runtime client of Node.js, compiled: what `KLR_NODE_RIC` is to be. `None`: no Node.js, or no compiler.
 pub fn node_client() -> Option<PathBuf> {
     let script = workspace().join("host/tests/clients/build.sh");
