@@ -153,9 +153,9 @@ impl Request {
     }
 }
 
-/// Images are ECR's, on AWS.
+/// Images are ECR's, on AWS; an emulator's ECR has a domain and a port of its own.
 static IMAGE: Pattern = Pattern::new(concat!(
-    r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?",
+    r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+(\.[a-z0-9-]+)+(:\d+)?",
     r"/[a-z0-9._-]+(/[a-z0-9._-]+)*(:[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?",
 ));
 

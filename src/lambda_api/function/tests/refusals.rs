@@ -186,6 +186,9 @@ async fn what_is_not_an_image_of_ecrs() {
     let path = format!("{FUNCTIONS}/f/code");
     assert_eq!(refused(&api, "PUT", &path, json!({ "ImageUri": "foo" })).await, not("foo"));
     done(&api, "PUT", &path, json!({ "ImageUri": format!("{registry}/app:1") })).await;
+    settle(&api).await;
+    done(&api, "PUT", &path, json!({ "ImageUri": "000000000000.dkr.ecr.us-east-1.local.test:4566/app" }))
+        .await;
 }
 
 #[tokio::test]
