@@ -206,7 +206,9 @@ impl Error {
         if let Some(fault) = self.code.fault().filter(|_| self.typed) {
             body.insert("Type".to_owned(), fault.into());
         }
-        body.insert(self.code.message().to_owned(), self.message.as_str().into());
+        // AWS's front door denies without a word, and says so.
+        let message = Some(self.message.as_str()).filter(|message| !message.is_empty());
+        body.insert(self.code.message().to_owned(), message.into());
         Value::Object(body)
     }
 }

@@ -161,6 +161,10 @@ impl Name {
         let account = part("account").unwrap_or(&identity.account);
         let region = part("region").unwrap_or(&identity.region);
         if account != identity.account {
+            if form == Form::Create {
+                // AWS denies this one without a word, and clients show a message of `None`.
+                return Err(Error::new(Code::AccessDenied, ""));
+            }
             let home = Identity { account: account.to_owned(), region: region.to_owned() };
             return Err(identity.denied(action, &home.function(name, within.or(qualifier))));
         }
@@ -312,6 +316,8 @@ mod tests {
             );
         }
         assert_eq!(parse(arn, Some("x y")).unwrap_err().code(), Code::Validation, "looked at first");
+        let refused = Name::parse(arn, None, Form::Create, "CreateFunction", &identity()).unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (Code::AccessDenied, ""));
     }
 
     #[test]
