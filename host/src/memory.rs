@@ -34,15 +34,26 @@ impl Memory {
         looked.processes.push(process);
     }
 
+    /// Looks while they are there: the first to be asked about may be gone by then.
+    pub(crate) fn look(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).look();
+    }
+
     /// The peak so far, in MB as Lambda counts them, rounded up.
     pub(crate) fn peak_mb(&self) -> u64 {
         let mut looked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.at.is_none_or(|at| at.elapsed() >= FRESH) {
-            let now: u64 = looked.processes.iter().map(|&process| peak_kb(process, DEPTH)).sum();
-            looked.peak_kb = looked.peak_kb.max(now);
+            looked.look();
             looked.at = Some(Instant::now());
         }
         looked.peak_kb.div_ceil(1024)
+    }
+}
+
+impl Looked {
+    fn look(&mut self) {
+        let now = self.processes.iter().map(|&process| peak_kb(process, DEPTH)).sum();
+        self.peak_kb = self.peak_kb.max(now);
     }
 }
 

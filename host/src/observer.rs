@@ -176,7 +176,7 @@ impl Observer {
             error_type,
         }));
         // The first invocation may end with the process, which cannot be looked at then.
-        self.memory.peak_mb();
+        self.memory.look();
         // Within an invocation it is a part of that one's duration.
         if phase == Phase::Init && status == Status::Success {
             self.lock().init = Some(took);
