@@ -34,7 +34,7 @@ pub(crate) struct Flight {
     /// Where it is in the queue, or was.
     pub(crate) ticket: u64,
     metrics: Arc<Metrics>,
-    _place: Place,
+    place: Place,
 }
 
 /// The queue is full, or an invocation's turn did not come.
@@ -58,7 +58,7 @@ impl Flight {
             tell,
             ticket: 0,
             metrics,
-            _place: place,
+            place,
         }
     }
 
@@ -84,6 +84,8 @@ impl Flight {
             }
         }
         self.metrics.count(&done.outcome);
+        // First: who is told may be back at once.
+        drop(self.place);
         match self.tell {
             // The caller may have gone.
             Some(tell) => drop(tell.send(Ok(done))),

@@ -13,7 +13,7 @@ use crate::{
     Metrics, Settings,
     arrival::Room,
     flight::{Flight, Place, Saturated},
-    invocation::{Done, Invocation, LARGEST_EVENT, platform_failure},
+    invocation::{Done, Invocation, LARGEST_EVENT, cut_off},
     pool::Pool,
     sandbox::{End, Plan, Sandbox},
     threads::Threads,
@@ -146,6 +146,9 @@ impl Function {
                 }
             }
         }
+        if let Some(flight) = first {
+            flight.turn_away();
+        }
     }
 
     /// Waits before another start; an invocation that nobody else would serve cuts it short, and is answered. Where nothing
@@ -222,7 +225,8 @@ impl Function {
         told: Result<Result<Done, Saturated>, oneshot::error::RecvError>,
     ) -> Result<Done, Saturated> {
         // Nobody is left who could have told: the host is going, and the invocation with it.
-        told.unwrap_or_else(|_| Ok(ended(id))).map_err(|Saturated| self.throttle())
+        told.unwrap_or_else(|_| Ok(Done { outcome: cut_off(id), tail: None }))
+            .map_err(|Saturated| self.throttle())
     }
 
     /// How long an invocation waits for its turn: where nothing else is set, as long as one takes. AWS: a start is not on its
@@ -292,8 +296,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.withdraw();
     }
-}
-
-fn ended(id: &str) -> Done {
-    Done { outcome: platform_failure(id, "Sandbox.Failure", "the host is shutting down"), tail: None }
 }

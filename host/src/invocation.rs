@@ -19,6 +19,9 @@ pub(crate) const LARGEST_REPLY: usize = 6_291_556;
 /// The largest streamed reply.
 pub(crate) const LARGEST_STREAM: usize = 200 * 1024 * 1024;
 
+/// Why the host ends what runs.
+pub(crate) const SHUTTING_DOWN: &str = "the host is shutting down";
+
 /// One event on its way to the function.
 #[derive(Debug, Clone)]
 pub(crate) struct Invocation {
@@ -61,6 +64,8 @@ pub(crate) enum Outcome {
     TimedOut(Bytes),
     /// Its process was lost; an error document.
     Lost(Bytes),
+    /// The host ended it, which is no fault of the function's; an error document.
+    CutOff(Bytes),
 }
 
 /// An outcome, and the end of the log if it was asked for.
@@ -92,6 +97,12 @@ pub(crate) fn timed_out(id: &str, timeout: Duration) -> Outcome {
 /// The outcome of an invocation whose process ended.
 pub(crate) fn lost(id: &str, exit: Exit) -> Outcome {
     Outcome::Lost(document(exit.error_type(), &format!("RequestId: {id} Error: {exit}")))
+}
+
+/// The outcome of an invocation that was running when the host ended.
+pub(crate) fn cut_off(id: &str) -> Outcome {
+    let message = format!("RequestId: {id} Error: {SHUTTING_DOWN}");
+    Outcome::CutOff(document("Sandbox.Failure", &message))
 }
 
 /// The outcome of an invocation that failed for a reason of the platform's.

@@ -63,7 +63,7 @@ pub use children::{reap, warden};
 pub use embedded::Embedded;
 pub use error::Error;
 pub use folder::Folder;
-pub use front::{Caller, RequestId, Visit};
+pub use front::{Caller, RequestId, TurnedAway, Visit};
 pub use host::Host;
 pub use logs::{Record, Source};
 pub use metrics::Metrics;

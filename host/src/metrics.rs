@@ -75,7 +75,7 @@ impl Metrics {
                 self.errors.fetch_add(1, Relaxed);
                 self.timeouts.fetch_add(1, Relaxed);
             }
-            Outcome::Failed(_) | Outcome::Lost(_) => {
+            Outcome::Failed(_) | Outcome::Lost(_) | Outcome::CutOff(_) => {
                 self.errors.fetch_add(1, Relaxed);
             }
         }

@@ -17,7 +17,7 @@ use crate::{
         shutdown::{self, Reason},
     },
     flight::Flight,
-    invocation::{Outcome, lost, platform_failure, timed_out},
+    invocation::{Outcome, SHUTTING_DOWN, cut_off, lost, platform_failure, timed_out},
     launch::Launch,
     logs::Writer,
     observer::{Facts, Observer},
@@ -109,7 +109,7 @@ impl Failure {
             Self::TimedOut => timed_out(id, timeout),
             Self::NotStarted(kind, why) => platform_failure(id, kind, why),
             Self::Extension(failure) => platform_failure(id, failure.kind, &failure.message),
-            Self::Ended => platform_failure(id, "Sandbox.Failure", "the host is shutting down"),
+            Self::Ended => cut_off(id),
         }
     }
 
@@ -142,7 +142,7 @@ impl std::fmt::Display for Failure {
             Self::TimedOut => f.write_str("no call of `next` within the limit"),
             Self::NotStarted(_, why) => f.write_str(why),
             Self::Extension(failure) => write!(f, "{}: {}", failure.kind, failure.message),
-            Self::Ended => f.write_str("the host is shutting down"),
+            Self::Ended => f.write_str(SHUTTING_DOWN),
         }
     }
 }
@@ -214,7 +214,10 @@ impl Sandbox {
 
     /// Answers whom it was started for, and ends what was started.
     async fn give_up(plan: &Plan, exchange: &Arc<Exchange>, failure: &Failure, sandbox: Option<Self>) {
-        let (unfetched, running) = exchange.close();
+        let (mut unfetched, running) = exchange.close();
+        if matches!(failure, Failure::Ended) || plan.kill.is_cancelled() {
+            unfetched.drain(..).for_each(Flight::turn_away);
+        }
         for flight in unfetched.into_iter().chain(running) {
             let outcome = failure.outcome(&flight.invocation.id, plan.timeout);
             exchange.lose(flight, failure.ending(), Some(failure.to_string()), outcome);
@@ -325,12 +328,33 @@ impl Sandbox {
                 biased;
                 exit = process.exited() => return self.exited(exit).await,
                 failure = exchange.observer.extensions().failed() => return self.failed(failure).await,
-                () = self.plan.end.cancelled() => {
-                    self.end(Reason::Spindown).await;
-                    return End::Shutdown;
-                }
+                () = self.plan.end.cancelled() => return self.spin_down().await,
                 () = tokio::time::sleep_until(look) => {}
             }
+        }
+    }
+
+    /// It is not needed any more, or the host ends. What is told of its last invocation is told now.
+    async fn spin_down(self) -> End {
+        self.cut_off();
+        self.endpoint.exchange.observer.settle();
+        self.end(Reason::Spindown).await;
+        End::Shutdown
+    }
+
+    /// What it has in hand ends with the host.
+    fn cut_off(&self) {
+        let exchange = &self.endpoint.exchange;
+        let (unfetched, running) = exchange.close();
+        unfetched.into_iter().for_each(Flight::turn_away);
+        for flight in running {
+            let outcome = cut_off(&flight.invocation.id);
+            exchange.lose(
+                flight,
+                Ending::failure("Sandbox.Failure"),
+                Some(SHUTTING_DOWN.to_owned()),
+                outcome,
+            );
         }
     }
 
@@ -355,6 +379,10 @@ impl Sandbox {
         // What it said before the end counts, read by us or not: a client may report an error and exit.
         exchange.end();
         self.endpoint.drained().await;
+        if self.plan.kill.is_cancelled() {
+            // By us.
+            return self.spin_down().await;
+        }
         let proven = exchange.proven();
         let (unfetched, running) = exchange.close();
         if running.is_empty() {

@@ -21,7 +21,37 @@ pub(crate) type Sender = mpsc::Sender<Part>;
 /// The caller's end.
 pub(crate) type Receiver = mpsc::Receiver<Part>;
 
+/// What a function begins to stream, and what came of the invocation where that is known already: a short stream may all be on
+/// its way when its end is told.
+pub(crate) async fn first<D>(
+    parts: &mut Receiver,
+    mut invoking: impl Future<Output = D> + Unpin,
+) -> (Option<Part>, Option<D>) {
+    tokio::select! {
+        part = parts.recv() => (part, None),
+        done = &mut invoking => (parts.try_recv().ok(), Some(done)),
+    }
+}
+
 /// Both ends.
 pub(crate) fn channel() -> (Sender, Receiver) {
     mpsc::channel(PARTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_short_stream_is_one_also_when_its_end_is_told_already() {
+        for _ in 0..64 {
+            let (sender, mut parts) = channel();
+            sender.send(Part::Head(None)).await.unwrap();
+            drop(sender);
+            let (first, _) = super::first(&mut parts, std::future::ready(())).await;
+            assert!(matches!(first, Some(Part::Head(None))));
+        }
+        let (_sender, mut parts) = channel();
+        assert!(matches!(super::first(&mut parts, std::future::ready(1)).await, (None, Some(1))));
+    }
 }

@@ -96,6 +96,21 @@ async fn an_invocation_reads_as_on_lambda() {
     assert!(all.len() <= 1, "a carriage return ends no record: {all:?}");
 }
 
+/// It is written when the runtime asks for more, or when it is clear that it will not.
+#[tokio::test]
+async fn the_last_invocation_has_a_report_too() {
+    let code = code(BOOTSTRAP);
+    let (settings, mut log) = Log::of(provided(&code));
+    let host = start(settings).await;
+    let last = id(&host, r#"{"do":"dawdle"}"#).await;
+    host.stop(Duration::from_secs(20)).await;
+    let records = log.until("REPORT", 1).await;
+    assert!(
+        platform(&records).last().unwrap().starts_with(&format!("REPORT RequestId: {last}")),
+        "{records:?}"
+    );
+}
+
 #[tokio::test]
 async fn timeouts_errors_and_losses_are_told() {
     let code = code(BOOTSTRAP);

@@ -315,6 +315,20 @@ async fn stop_serves_whom_the_system_has_let_in() {
     stopped.await.unwrap();
 }
 
+/// It is no fault of the function's, and asking again may help.
+#[tokio::test]
+async fn what_the_end_cuts_off_is_an_error_of_the_service() {
+    let (host, _code) = bootstrap().await;
+    let url = format!("http://{}/2015-03-31/functions/function/invocations", host.address());
+    let running = reqwest::Client::new().post(url).body(r#"{"do":"sleep","seconds":60}"#).send();
+    let running = tokio::spawn(running);
+    eventually("it runs", || host.metrics().invocations() == 1).await;
+    host.stop(Duration::from_millis(200)).await;
+    let cut_off = running.await.unwrap().unwrap();
+    assert_eq!((cut_off.status().as_u16(), header(&cut_off, "x-amz-function-error")), (500, None));
+    assert_eq!(header(&cut_off, "x-amzn-errortype"), Some("ServiceException"));
+}
+
 #[tokio::test]
 async fn stop_waits_no_longer_than_it_is_told() {
     let (host, _code) = bootstrap().await;

@@ -47,7 +47,13 @@ impl Exchange {
         match answered.map(|ended| self.observer.runtime_done(ended)) {
             Some(true) => drop(tokio::spawn(Arc::clone(self).await_extensions())),
             // It asked in time; that a log is still being read is no fault of its.
-            Some(false) => self.lock().due = None,
+            Some(false) => {
+                let mut state = self.lock();
+                // Unless it has more in hand already.
+                if state.offered.is_empty() && state.running.is_empty() {
+                    state.due = None;
+                }
+            }
             None => {}
         }
         self.list();

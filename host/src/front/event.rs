@@ -54,7 +54,7 @@ pub(super) async fn answer(function: &Arc<Function>, head: &Parts, body: Incomin
                 answer
             }
             Outcome::TimedOut(document) => json(StatusCode::GATEWAY_TIMEOUT, document),
-            Outcome::Lost(document) => json(StatusCode::BAD_GATEWAY, document),
+            Outcome::Lost(document) | Outcome::CutOff(document) => json(StatusCode::BAD_GATEWAY, document),
         },
     };
     answer.headers_mut().insert(REQUEST_ID, header(&id));

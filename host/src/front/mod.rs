@@ -73,8 +73,13 @@ fn check_json(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// An answer that has it as an extension is the host's: it turned the request away, and the function knows nothing of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TurnedAway;
+
 /// A try later is worth it: the queue moves as fast as the function does.
 fn retry_later(mut answer: Answer) -> Answer {
+    answer.extensions_mut().insert(TurnedAway);
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }

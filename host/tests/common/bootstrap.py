@@ -79,6 +79,10 @@ while True:
     elif do == "answer and exit":
         call("POST", f"/invocation/{id}/response", "1")
         sys.exit(1)
+    elif do == "dawdle":
+        call("POST", f"/invocation/{id}/response", "1")
+        time.sleep(5)
+        continue
     elif do == "post and die":
         body = b'"' + b"x" * (event["bytes"] - 2) + b'"'
         with socket.create_connection(API.split(":")) as sock:

@@ -123,9 +123,9 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
     arrive(api, &url, asked.path, &mut head)?;
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let buffered = url.invoke_mode.as_deref() != Some("RESPONSE_STREAM");
-    head.extensions.insert(Visit { peer, caller, buffered });
     let name = Name::parse(&key, None, Form::Namespaced, "InvokeFunctionUrl", api.identity())
         .map_err(|_| Refused::Forbidden)?;
+    head.extensions.insert(Visit { peer, caller, qualifier: name.qualifier.clone(), buffered });
     let resolved = function::resolve(api, &name).map_err(|_| Refused::Forbidden)?;
     let mut answer = invoke::pass_on(api, &resolved, http::Request::from_parts(head, body)).await;
     if let Some((cors, origin)) = cors {

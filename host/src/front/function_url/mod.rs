@@ -26,6 +26,8 @@ pub struct Visit {
     pub peer: Option<SocketAddr>,
     /// Who signed the request, where that is asked for.
     pub caller: Option<Caller>,
+    /// The alias whose URL it is, where it is one's: a part of the ARN the function is told.
+    pub qualifier: Option<String>,
     /// Wait for the whole reply (AWS: invoke mode `BUFFERED`); else a reply that the function streams is streamed.
     pub buffered: bool,
 }
@@ -80,7 +82,10 @@ async fn call(
     let invocation = Invocation {
         id: Arc::clone(id),
         payload,
-        arn: header(function.plan.variables.arn()),
+        arn: match &visit.qualifier {
+            Some(qualifier) => header(&format!("{}:{qualifier}", function.plan.variables.arn())),
+            None => function.arn.clone(),
+        },
         trace: trace.clone(),
         client_context: None,
         tenant: None,

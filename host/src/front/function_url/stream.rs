@@ -37,18 +37,18 @@ pub(super) async fn answer(function: &Arc<Function>, place: Place, mut invocatio
     invocation.stream = Some(sender);
     let function = Arc::clone(function);
     let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
-    let first = tokio::select! {
-        first = parts.recv() => first,
-        done = &mut invoking => return whole(&id, done),
+    let (first, done) = stream::first(&mut parts, &mut invoking).await;
+    let told = async move {
+        match done {
+            Some(done) => done,
+            None => invoking.await,
+        }
     };
-    let kind = match first {
-        Some(Part::Head(kind)) => kind,
-        Some(Part::Data(_)) | None => return whole(&id, invoking.await),
-    };
+    let Some(Part::Head(kind)) = first else { return whole(&id, told.await) };
     let (status, headers, begun) = match begin(kind, &mut parts).await {
         Ok(Some(begun)) => begun,
         // It failed before it had said anything.
-        Ok(None) => return whole(&id, invoking.await),
+        Ok(None) => return whole(&id, told.await),
         Err(unfit) => return unusable(&id, unfit),
     };
     let (sender, body) = mpsc::channel(PARTS);
@@ -57,7 +57,7 @@ pub(super) async fn answer(function: &Arc<Function>, place: Place, mut invocatio
             // The caller has gone. The function runs to its end all the same.
             return;
         }
-        if !matches!(invoking.await, Ok(Done { outcome: Outcome::Replied(_), .. })) {
+        if !matches!(told.await, Ok(Done { outcome: Outcome::Replied(_), .. })) {
             // Its status is out; all that is left to tell the caller is that there is no end.
             let _ = sender.send(Err(Cut)).await;
         }
@@ -76,7 +76,7 @@ pub(super) fn whole(id: &str, done: Result<Done, Saturated>) -> Answer {
             reply::to_http(&reply).unwrap_or_else(|unfit| unusable(id, unfit))
         }
         // What went wrong is the owner's to know, not the visitor's.
-        Ok(Done { outcome: Outcome::Failed(_) | Outcome::TimedOut(_) | Outcome::Lost(_), .. }) => failed(),
+        Ok(Done { .. }) => failed(),
     }
 }
 

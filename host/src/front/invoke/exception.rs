@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::{
     front::retry_later,
+    invocation::SHUTTING_DOWN,
     serve::{Answer, Unread, json},
 };
 
@@ -59,8 +60,13 @@ impl Exception {
         }
     }
 
+    /// The host ended what ran: who asks again may be served.
+    pub(super) fn cut_off() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", SHUTTING_DOWN)
+    }
+
     pub(super) fn answer(&self) -> Answer {
-        // AWS spells the member `Message` in this one exception, and `message` in the others it may be here.
+        // AWS spells the member `Message` in these two exceptions, and `message` in the others it may be here.
         #[derive(Serialize)]
         struct Document<'a> {
             #[serde(rename = "Reason", skip_serializing_if = "Option::is_none")]
@@ -73,9 +79,10 @@ impl Exception {
             message: Option<&'a str>,
         }
         let message = Some(self.message.as_str());
+        let (kind, ours) = if self.status.is_server_error() { ("Service", true) } else { ("User", false) };
         let (upper, message) =
-            if self.status == StatusCode::NOT_FOUND { (message, None) } else { (None, message) };
-        let document = Document { reason: self.reason, kind: "User", upper, message };
+            if ours || self.status == StatusCode::NOT_FOUND { (message, None) } else { (None, message) };
+        let document = Document { reason: self.reason, kind, upper, message };
         let mut answer = json(self.status, serde_json::to_vec(&document).expect("strings are always JSON"));
         let name = HeaderValue::from_static(self.name);
         answer.headers_mut().insert(HeaderName::from_static("x-amzn-errortype"), name);

@@ -156,6 +156,9 @@ async fn payload(
 /// 200 whatever came of it: a header says whether the function failed.
 async fn invoke(function: &Arc<Function>, place: Place, invocation: Invocation) -> Result<Answer, Exception> {
     let done = function.invoke(place, invocation).await.map_err(|_| Exception::throttled())?;
+    if matches!(done.outcome, Outcome::CutOff(_)) {
+        return Err(Exception::cut_off());
+    }
     let (body, failed) = reply(done.outcome);
     let mut answer = json(StatusCode::OK, body);
     let headers = answer.headers_mut();
@@ -173,7 +176,10 @@ async fn invoke(function: &Arc<Function>, place: Place, invocation: Invocation) 
 fn reply(outcome: Outcome) -> (Bytes, bool) {
     match outcome {
         Outcome::Replied(reply) => (reply, false),
-        Outcome::Failed(document) | Outcome::TimedOut(document) | Outcome::Lost(document) => (document, true),
+        Outcome::Failed(document)
+        | Outcome::TimedOut(document)
+        | Outcome::Lost(document)
+        | Outcome::CutOff(document) => (document, true),
     }
 }
 

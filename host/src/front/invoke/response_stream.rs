@@ -17,7 +17,7 @@ use crate::{
     eventstream,
     flight::Place,
     function::Function,
-    invocation::{Done, Invocation},
+    invocation::{Done, Invocation, Outcome},
     serve::{Answer, empty},
     stream::{self, Part},
 };
@@ -36,12 +36,15 @@ pub(super) async fn answer(
     invocation.stream = Some(sender);
     let (version, function) = (function.version.clone(), Arc::clone(function));
     let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
-    let streams = tokio::select! {
-        part = parts.recv() => part.is_some(),
-        done = &mut invoking => return Ok(whole(done.map_err(|_| Exception::throttled())?, version)),
+    let (first, done) = stream::first(&mut parts, &mut invoking).await;
+    let told = async move {
+        match done {
+            Some(done) => done,
+            None => invoking.await,
+        }
     };
-    if !streams {
-        return Ok(whole(invoking.await.map_err(|_| Exception::throttled())?, version));
+    if first.is_none() {
+        return whole(told.await.map_err(|_| Exception::throttled())?, version);
     }
     let (messages, body) = mpsc::channel(MESSAGES);
     tokio::spawn(async move {
@@ -49,7 +52,7 @@ pub(super) async fn answer(
             // The caller has gone. The function runs to its end all the same.
             return;
         }
-        if let Ok(done) = invoking.await {
+        if let Ok(done) = told.await {
             let (document, failed) = reply(done.outcome);
             let complete = Complete::of(failed.then_some(&document), done.tail);
             let _ = messages.send(Ok(complete.message())).await;
@@ -72,12 +75,15 @@ async fn pass_on(
 }
 
 /// A reply that was not streamed is one chunk.
-fn whole(done: Done, version: HeaderValue) -> Answer {
+fn whole(done: Done, version: HeaderValue) -> Result<Answer, Exception> {
+    if matches!(done.outcome, Outcome::CutOff(_)) {
+        return Err(Exception::cut_off());
+    }
     let (reply, failed) = reply(done.outcome);
     let complete = Complete::of(failed.then_some(&reply), done.tail).message();
     let body =
         if failed || reply.is_empty() { complete } else { [&chunk(&reply)[..], &complete].concat().into() };
-    answered(Body::Whole(body), version)
+    Ok(answered(Body::Whole(body), version))
 }
 
 fn answered(body: Body, version: HeaderValue) -> Answer {
