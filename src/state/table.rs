@@ -79,9 +79,9 @@ impl Table {
         match heart.members().await {
             Err(error) if error.code() == remote::MISSING => {
                 remote.create().await?;
-                in_use(&heart).await?;
+                in_use(&remote, &heart).await?;
             }
-            Err(error) if error.code() == heart::LATE => in_use(&heart).await?,
+            Err(error) if error.code() == heart::LATE => in_use(&remote, &heart).await?,
             joined => drop(joined?),
         }
         let beating = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&heart).go_on()));
@@ -96,15 +96,18 @@ impl Table {
     }
 }
 
-/// Waits until the table takes our first heartbeat: it may be new, or DynamoDB slow just now.
-async fn in_use(heart: &Heart) -> Result<(), klr_contract::Error> {
+/// Waits until the table takes our first heartbeat: it may be new, or DynamoDB slow just now. It is created again where it is
+/// still missing: DynamoDB Local had none after two had asked for it at once.
+async fn in_use(remote: &Remote, heart: &Heart) -> Result<(), Error> {
     let end = Instant::now() + MADE_WITHIN;
     loop {
         match heart.members().await {
-            Err(error) if [remote::MISSING, heart::LATE].contains(&error.code()) && Instant::now() < end => {
+            Err(error) if error.code() == remote::MISSING && Instant::now() < end => {
                 sleep(LOOK).await;
+                remote.create().await?;
             }
-            joined => return joined.map(drop),
+            Err(error) if error.code() == heart::LATE && Instant::now() < end => sleep(LOOK).await,
+            joined => return Ok(joined.map(drop)?),
         }
     }
 }

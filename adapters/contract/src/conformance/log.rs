@@ -83,7 +83,9 @@ async fn never_more_than_wanted(harness: &dyn Harness) {
     })
     .await
     .expect("with nothing wanted ownership changes still come");
-    assert!(timeout(BRIEF, member.log.next(0)).await.is_err(), "with nothing wanted no records come");
+    // Who owns what may change once more.
+    let _ = timeout(BRIEF, member.next(0)).await;
+    assert!(member.seen.is_empty(), "with nothing wanted no records come");
     for want in [1, 3, 5, 11] {
         let before = member.seen.len();
         member.next(want).await;
