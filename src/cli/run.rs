@@ -1,6 +1,12 @@
 //! `klr run`: everything in the files, until told to stop.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use futures::future::BoxFuture;
@@ -114,7 +120,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
             more = plane.admin();
             let (files, made) = (functions, plane.functions());
             functions = Box::new(move || [files(), made()].concat());
-            let (plane, serving) = plane.start(&wiring, &stop)?;
+            let (plane, serving) = plane.start(&wiring, &stop, args.drain_timeout)?;
             parts.others.push(serving);
             Some(plane)
         }
@@ -125,10 +131,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Dropped, the hosts take their processes with them.
         return Ok(ExitCode::from(1));
     };
+    #[cfg(feature = "lambda-api")]
+    let left = signals.left_of(args.drain_timeout);
     let last = async {
         #[cfg(feature = "lambda-api")]
         if let Some(plane) = plane {
-            plane.stop(args.drain_timeout).await;
+            plane.stop(left).await;
         }
         wiring.leave_state().await;
         wiring.stop_functions().await;
@@ -220,7 +228,8 @@ pub(super) async fn go(
     }
     // `--once`: a webhook has nothing that is there already, and would be waited for.
     if let Some((listener, router)) = parts.receivers.filter(|_| !parts.once) {
-        running.spawn(receive(listener, router, stop.clone(), drain));
+        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        running.spawn(serving("receivers", serve, stop.clone(), drain));
     }
     for other in parts.others {
         running.spawn(other);
@@ -251,14 +260,13 @@ pub(super) async fn go(
     }
 }
 
-/// Serves the receivers; those whose sender is still being answered have as long as everything else to finish.
-async fn receive(
-    listener: TcpListener,
-    router: axum::Router,
+/// Serves callers; those who are still being answered when told to stop have as long as everything else to finish.
+pub(super) async fn serving(
+    name: &str,
+    serve: impl IntoFuture<Output = std::io::Result<()>>,
     stop: CancellationToken,
     drain: Duration,
 ) -> (String, Ending) {
-    let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     let late = async {
         stop.cancelled().await;
         tokio::time::sleep(drain).await;
@@ -269,11 +277,11 @@ async fn receive(
             Err(error) => Ending::Halted(error.to_string()),
         },
         () = late => {
-            tracing::warn!("drain timeout: a sender was still waiting for its answer, and will come again");
+            tracing::warn!("drain timeout: somebody still waited for an answer of the {name}");
             Ending::Settled
         }
     };
-    ("receivers".to_owned(), ending)
+    (name.to_owned(), ending)
 }
 
 /// The exit code of one mapping's end.
@@ -299,11 +307,14 @@ fn report(ended: Result<(String, Ending), tokio::task::JoinError>) -> u8 {
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// When the first came.
+    first: Option<Instant>,
 }
 
 impl Signals {
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, first: None })
     }
 
     /// The next of either.
@@ -312,5 +323,12 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+        self.first.get_or_insert_with(Instant::now);
+    }
+
+    /// What is left of a time that began with the first signal: one after the other ends, and all of them within it.
+    #[cfg(feature = "lambda-api")]
+    fn left_of(&self, drain: Duration) -> Duration {
+        drain.saturating_sub(self.first.map(|first| first.elapsed()).unwrap_or_default())
     }
 }

@@ -15,10 +15,11 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
 use futures::future::BoxFuture;
 use klr_host::cli::unbound;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    run::serving,
     units,
     wire::{Made, Place, Wiring},
 };
@@ -217,11 +218,12 @@ impl Plane {
     }
 
     /// Serves the API, runs its mappings and empties its queue, until told to stop.
-    /// The future serves callers, and ends when the last of them is answered.
+    /// The future serves callers, and ends when the last of them is answered, or `drain` after that.
     pub fn start(
         self,
         wiring: &Arc<Wiring>,
         stop: &CancellationToken,
+        drain: Duration,
     ) -> anyhow::Result<(Running, BoxFuture<'static, (String, Ending)>)> {
         let Self { api, fleet, queue, logs, listener, auth, rate, region } = self;
         let mappings = Made::new(Arc::clone(wiring));
@@ -246,13 +248,7 @@ impl Plane {
             url::beside(router, Arc::clone(&api), auth).into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tracing::info!(%address, "Lambda's API");
-        let serving = async move {
-            let ending = match serve.await {
-                Ok(()) => Ending::Settled,
-                Err(error) => Ending::Halted(error.to_string()),
-            };
-            ("Lambda's API".to_owned(), ending)
-        };
+        let serving = serving("Lambda's API", serve, stop.clone(), drain);
         Ok((Running { api, fleet, logs, mappings, queue, emptying }, Box::pin(serving)))
     }
 }
@@ -261,12 +257,13 @@ impl Running {
     /// After everybody was told to stop and callers are answered: waits for mappings and for what the queue has with
     /// functions, and ends the functions.
     pub async fn stop(self, drain: Duration) {
+        let end = Instant::now() + drain;
         mapping::end(&self.api);
         let finished = futures::future::join(self.mappings.stop_all(), self.emptying);
-        if tokio::time::timeout(drain, finished).await.is_err() {
+        if tokio::time::timeout_at(end, finished).await.is_err() {
             tracing::warn!("drain timeout: what the queue has with functions will be tried again");
         }
-        self.fleet.stop(drain).await;
+        self.fleet.stop(end.saturating_duration_since(Instant::now())).await;
         self.queue.close().await;
         self.logs.flush(LAST_LOGS).await;
     }
