@@ -6,7 +6,7 @@
 
 pub mod batch;
 #[cfg(test)]
-mod brackets;
+pub(crate) mod brackets;
 pub mod buffer;
 pub mod drive;
 pub mod failure;

@@ -62,10 +62,59 @@ impl Local {
         if head.status == http::StatusCode::NOT_FOUND {
             return Outcome::Unreachable("Function does not exist".to_owned()).into();
         }
+        // Not the function's failure, which is a 200. AWS: spends no attempt.
+        if head.status.is_server_error() && !head.headers.contains_key("x-amz-function-error") {
+            return told(Outcome::Unreachable(format!("the invocation was answered {}", head.status)));
+        }
         told(classify(AckMode::Replied, head.status, &head.headers, reply, Timestamp::now()))
     }
 }
 
 fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| (*error).source()).any(|cause| cause.is::<LengthLimitError>())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use bytes::Bytes;
+    use http::Response;
+
+    use super::*;
+    use crate::mapping::brackets::Brackets;
+
+    /// Answers so, and with this function error.
+    struct Answers(u16, Option<&'static str>);
+
+    #[async_trait]
+    impl Function for Answers {
+        fn timeout(&self) -> Option<Duration> {
+            None
+        }
+
+        async fn invoke(&self, _: Bytes) -> Response<Body> {
+            let mut answer = Response::builder().status(self.0);
+            if let Some(kind) = self.1 {
+                answer = answer.header("x-amz-function-error", kind);
+            }
+            answer.body(Body::from("{}")).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_service_fails_at_is_not_the_functions_error() {
+        let outcome = async |status, kind| {
+            let function = Arc::new(Answers(status, kind));
+            let local = Local { function, shape: Arc::new(Brackets), source: String::new() };
+            local.invoke(&[], None, Duration::ZERO).await.outcome
+        };
+        for status in [404, 500, 502, 503, 504] {
+            assert!(matches!(outcome(status, None).await, Outcome::Unreachable(_)), "{status}");
+        }
+        for status in [200, 500] {
+            assert_eq!(outcome(status, Some("Unhandled")).await, Outcome::FunctionError, "{status}");
+        }
+        assert_eq!(outcome(200, None).await, Outcome::Done("{}".into()));
+        assert_eq!(outcome(429, None).await, Outcome::Throttled { after: None });
+    }
 }
