@@ -35,19 +35,11 @@ pub async fn cloudwatch(region: &str) -> Option<Delivery> {
 struct CloudWatch(Client);
 
 impl Service for CloudWatch {
-    async fn put(&self, entries: &[Arc<Entry>]) -> Result<(), Failure> {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (batch, after) = rest.split_at(fitting(rest));
-            self.put_batch(batch).await?;
-            rest = after;
-        }
-        Ok(())
+    fn fitting(&self, entries: &[Arc<Entry>]) -> usize {
+        fitting(entries)
     }
-}
 
-impl CloudWatch {
-    async fn put_batch(&self, batch: &[Arc<Entry>]) -> Result<(), Failure> {
+    async fn put(&self, batch: &[Arc<Entry>]) -> Result<(), Failure> {
         let Some(first) = batch.first() else { return Ok(()) };
         let events = batch.iter().map(|entry| {
             let event = InputLogEvent::builder().timestamp(entry.at.as_millisecond());
@@ -71,7 +63,9 @@ impl CloudWatch {
             other => other.map(drop).map_err(failure),
         }
     }
+}
 
+impl CloudWatch {
     /// The group and the stream; either may be there.
     async fn create(&self, group: &str, stream: &str) -> Result<(), Failure> {
         if let Err(error) = self.0.create_log_group().log_group_name(group).send().await
@@ -92,7 +86,7 @@ impl CloudWatch {
     }
 }
 
-/// How many of the entries one call takes; at least one.
+/// How many of the entries one call takes.
 fn fitting(entries: &[Arc<Entry>]) -> usize {
     let mut bytes = 0;
     let over = entries.iter().take(MOST).position(|entry| {

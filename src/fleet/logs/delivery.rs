@@ -53,8 +53,11 @@ pub enum Failure {
 
 /// Where records go.
 pub trait Service: Send + Sync + 'static {
-    /// Writes records of one stream, the oldest first.
-    fn put(&self, entries: &[Arc<Entry>]) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// How many of the records one call takes, from the first on; at least one.
+    fn fitting(&self, entries: &[Arc<Entry>]) -> usize;
+
+    /// Writes records of one stream that fit, the oldest first: all or none.
+    fn put(&self, batch: &[Arc<Entry>]) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 impl Delivery {
@@ -106,7 +109,7 @@ async fn deliver(service: impl Service, mut taken: mpsc::Receiver<Offered>) {
                 let (mut entries, _rooms): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
                 // Stable: what has one time keeps its order. Services want them so.
                 entries.sort_by_key(|entry| entry.at);
-                put(service, &entries).await.map_err(|why| (entries.len(), why))
+                put_all(service, &entries).await
             })
             .buffer_unordered(STREAMS);
         while let Some(put) = puts.next().await {
@@ -117,14 +120,32 @@ async fn deliver(service: impl Service, mut taken: mpsc::Receiver<Offered>) {
     }
 }
 
-/// Tries until they are taken, or will not be; why not, then.
-async fn put(service: &impl Service, entries: &[Arc<Entry>]) -> Result<(), String> {
+/// Batch after batch: what was taken is not sent again. How many were lost, and why the last of them, if any were.
+async fn put_all(service: &impl Service, entries: &[Arc<Entry>]) -> Result<(), (usize, String)> {
+    let (mut rest, mut lost, mut result) = (entries, 0, Ok(()));
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(service.fitting(rest));
+        match put(service, batch).await {
+            Ok(()) => {}
+            Err(Failure::Never(why)) => {
+                lost += batch.len();
+                result = Err((lost, why));
+            }
+            // It is down: the others would wait as long, and as vainly.
+            Err(Failure::Again(why)) => return Err((lost + rest.len(), why)),
+        }
+        rest = after;
+    }
+    result
+}
+
+/// Tries until a batch is taken, or will not be; why not, then.
+async fn put(service: &impl Service, batch: &[Arc<Entry>]) -> Result<(), Failure> {
     let (mut pause, mut attempt) = (BACK_OFF.0, 1);
     loop {
-        let why = match service.put(entries).await {
-            Ok(()) => return Ok(()),
+        let why = match service.put(batch).await {
             Err(Failure::Again(why)) if attempt < ATTEMPTS => why,
-            Err(Failure::Again(why) | Failure::Never(why)) => return Err(why),
+            over => return over,
         };
         tracing::debug!(why, "the log service is tried again");
         tokio::time::sleep(pause).await;
@@ -152,23 +173,37 @@ impl Lost {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::{ops::Range, sync::Mutex};
 
     use super::{super::Writer, *};
 
-    /// Fails at first; keeps what it was given.
+    /// Takes two at a time. Fails during some calls, and never takes what is refused; keeps what it was given.
     #[derive(Default, Clone)]
     struct Kept {
         taken: Arc<Mutex<Vec<(String, String)>>>,
-        failures: Arc<AtomicU64>,
+        down: Range<u64>,
+        calls: Arc<AtomicU64>,
+    }
+
+    impl Kept {
+        fn down(calls: Range<u64>) -> Self {
+            Self { down: calls, ..Self::default() }
+        }
     }
 
     impl Service for Kept {
-        async fn put(&self, entries: &[Arc<Entry>]) -> Result<(), Failure> {
-            if self.failures.fetch_add(1, Relaxed) < 3 {
+        fn fitting(&self, entries: &[Arc<Entry>]) -> usize {
+            entries.len().min(2)
+        }
+
+        async fn put(&self, batch: &[Arc<Entry>]) -> Result<(), Failure> {
+            if self.down.contains(&self.calls.fetch_add(1, Relaxed)) {
                 return Err(Failure::Again("down".to_owned()));
             }
-            let taken = entries.iter().map(|entry| (entry.stream.to_string(), entry.text.clone()));
+            if batch.iter().any(|entry| entry.text == "refused") {
+                return Err(Failure::Never("refused".to_owned()));
+            }
+            let taken = batch.iter().map(|entry| (entry.stream.to_string(), entry.text.clone()));
             self.taken.lock().unwrap().extend(taken);
             Ok(())
         }
@@ -186,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn records_come_in_order_through_failures() {
-        let kept = Kept::default();
+        let kept = Kept::down(0..3);
         let delivery = Delivery::to(kept.clone());
         for (stream, second, text) in [("a", 2, "2"), ("b", 1, "1"), ("a", 2, "2 too"), ("a", 1, "1")] {
             delivery.offer(&entry(stream, second, text));
@@ -200,8 +235,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn each_batch_is_taken_once_or_lost_by_itself() {
+        let entries = ["1", "2", "3", "refused", "5", "6", "7"].map(|text| entry("a", 1, text));
+        // Down after the first batch.
+        let kept = Kept::down(1..3);
+        assert_eq!(put_all(&kept, &entries).await, Err((2, "refused".to_owned())));
+        let taken: Vec<_> = kept.taken.lock().unwrap().iter().map(|(_, text)| text.clone()).collect();
+        assert_eq!(taken, ["1", "2", "5", "6", "7"]);
+        let kept = Kept::down(1..u64::MAX);
+        assert_eq!(put_all(&kept, &entries).await, Err((5, "down".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_there_is_no_room_for_is_dropped() {
-        let kept = Kept::default();
+        let kept = Kept::down(0..3);
         let delivery = Delivery::to(kept.clone());
         let long = "x".repeat(1024 * 1024);
         for _ in 0..40 {
