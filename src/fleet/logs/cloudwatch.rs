@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_cloudwatchlogs::{
     Client,
     error::{DisplayErrorContext, SdkError},
-    operation::put_log_events::PutLogEventsError,
+    operation::{create_log_stream::CreateLogStreamError, put_log_events::PutLogEventsError},
     types::InputLogEvent,
 };
 
@@ -66,22 +66,35 @@ impl Service for CloudWatch {
 }
 
 impl CloudWatch {
-    /// The group and the stream; either may be there.
+    /// The stream, and its group where there is none: whoever may not create groups may have been given one.
     async fn create(&self, group: &str, stream: &str) -> Result<(), Failure> {
+        match self.create_stream(group, stream).await {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(CreateLogStreamError::is_resource_not_found_exception) => {}
+            other => return other.map_err(failure),
+        }
+        // Somebody may have been faster.
         if let Err(error) = self.0.create_log_group().log_group_name(group).send().await
             && !error.as_service_error().is_some_and(|error| error.is_resource_already_exists_exception())
         {
             return Err(failure(error));
         }
+        self.create_stream(group, stream).await.map_err(failure)
+    }
+
+    /// It may be there.
+    async fn create_stream(&self, group: &str, stream: &str) -> Result<(), SdkError<CreateLogStreamError>> {
         match self.0.create_log_stream().log_group_name(group).log_stream_name(stream).send().await {
             Err(error)
-                if !error
+                if error
                     .as_service_error()
-                    .is_some_and(|error| error.is_resource_already_exists_exception()) =>
+                    .is_some_and(CreateLogStreamError::is_resource_already_exists_exception) =>
             {
-                Err(failure(error))
+                Ok(())
             }
-            _ => Ok(()),
+            other => other.map(drop),
         }
     }
 }
@@ -110,6 +123,11 @@ fn failure<E: std::error::Error + Send + Sync + 'static>(error: SdkError<E>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use axum::extract::State;
+    use http::{HeaderMap, StatusCode};
+
     use super::{super::Writer, *};
 
     fn entry(stream: &str, millisecond: i64, text: &str) -> Arc<Entry> {
@@ -147,6 +165,28 @@ mod tests {
         assert_eq!(first[20], "last\n");
         let expected: Vec<_> = (0..20).map(|n| format!("{n}\n")).collect();
         assert_eq!(of(streams[1]).await, expected);
+    }
+
+    /// Takes records into a stream that somebody made in a group that was there; groups may not be created.
+    async fn strict(State(made): State<Arc<AtomicBool>>, headers: HeaderMap) -> (StatusCode, &'static str) {
+        let operation = headers["x-amz-target"].to_str().unwrap();
+        match operation.rsplit('.').next().unwrap() {
+            "CreateLogStream" => made.store(true, Relaxed),
+            "PutLogEvents" if made.load(Relaxed) => {}
+            "PutLogEvents" => return (StatusCode::BAD_REQUEST, r#"{"__type":"ResourceNotFoundException"}"#),
+            _ => return (StatusCode::BAD_REQUEST, r#"{"__type":"AccessDeniedException"}"#),
+        }
+        (StatusCode::OK, "{}")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_group_that_is_there_need_not_be_created() {
+        let router = axum::Router::new().fallback(strict).with_state(Arc::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, router).await });
+        let service = CloudWatch(Client::new(&klr_aws::config("us-east-1", SERVICE, Some(&endpoint)).await));
+        service.put(&[entry("s", 0, "a record")]).await.unwrap();
     }
 
     #[test]
