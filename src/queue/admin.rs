@@ -3,7 +3,10 @@
 //! Over HTTP (the admin port): `GET /queue`, `GET /queue/events`, `POST /queue/redrive`, `POST /queue/purge`; the last three take
 //! `function=NAME` and any number of `id=REQUEST_ID`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -115,7 +118,7 @@ impl Queue {
     /// Sends events that failed for good once more, as if they had just come, under the same request ids. How many.
     pub async fn redrive(&self, which: &Which) -> Result<usize, Error> {
         let keys = self.agenda.schedule().failed(&which.meant());
-        let found = self.take(keys, which).await?;
+        let found = self.take(self.find(keys, which).await?).await?;
         let now = self.now();
         let again = found.into_iter().map(|(key, Stored { mut event, stage })| async move {
             let before = Label::of(&Stored { event: event.clone(), stage });
@@ -134,12 +137,15 @@ impl Queue {
 
     /// Throws away what waits and what has failed; what is with its function now is not touched. How many.
     pub async fn purge(&self, which: &Which) -> Result<usize, Error> {
-        let keys = self.agenda.schedule().waiting(&which.meant(), usize::MAX);
         let keys = if which.ids.is_empty() {
-            // Without reading a million events.
-            self.agenda.schedule().take(&keys.into_iter().collect())
+            // Without reading a million events; at once, so that the keys are those of the same events still.
+            let mut schedule = self.agenda.schedule();
+            let keys = schedule.waiting(&which.meant(), usize::MAX);
+            schedule.take(&keys.into_iter().collect())
         } else {
-            self.take(keys, which).await?.into_iter().map(|(key, _)| key).collect()
+            let keys = self.agenda.schedule().waiting(&which.meant(), usize::MAX);
+            let taken = self.take(self.find(keys, which).await?).await?;
+            taken.into_iter().map(|(key, _)| key).collect()
         };
         let gone = keys.into_iter().map(|key| async move {
             let done = self.writer.done(key).await;
@@ -154,15 +160,27 @@ impl Queue {
         count(written)
     }
 
-    /// Takes events out of the schedule: those that are meant, and that nobody attends to by then.
-    async fn take(&self, keys: Vec<Key>, which: &Which) -> Result<Vec<(Key, Stored)>, Error> {
-        let found = self.find(keys, which).await?;
-        let taken = self.agenda.schedule().take(&found.iter().map(|(key, _)| *key).collect());
-        let taken: HashSet<_> = taken.into_iter().collect();
-        Ok(found.into_iter().filter(|(key, _)| taken.contains(key)).collect())
+    /// Takes events that were found out of the schedule: those that nobody attends to by then. As they are now.
+    pub(super) async fn take(&self, found: Vec<(Key, Stored)>) -> Result<Vec<(Key, Stored)>, Error> {
+        let found: HashMap<_, _> =
+            found.into_iter().map(|(key, stored)| (key, (stored.event.id, Label::of(&stored)))).collect();
+        let taken = self.agenda.schedule().take(&found.keys().copied().collect());
+        // An event that was settled meanwhile has left its key to another. Of those that were taken none will.
+        let read = match self.find(taken.clone(), &Which::default()).await {
+            Ok(read) => read,
+            Err(error) => {
+                taken.into_iter().for_each(|key| self.again(key, &found[&key].1));
+                return Err(error);
+            }
+        };
+        let (taken, others): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|(key, stored)| found[key].0 == stored.event.id);
+        others.iter().for_each(|(key, stored)| self.again(*key, &Label::of(stored)));
+        Ok(taken)
     }
 
-    async fn find(&self, keys: Vec<Key>, which: &Which) -> Result<Vec<(Key, Stored)>, Error> {
+    /// Reads those that are meant.
+    pub(super) async fn find(&self, keys: Vec<Key>, which: &Which) -> Result<Vec<(Key, Stored)>, Error> {
         let (reader, ids) = (self.reader.clone(), which.ids.clone());
         let found = spawn_blocking(move || {
             let read = keys.into_iter().filter_map(|key| match reader.read(key) {

@@ -70,6 +70,25 @@ async fn what_failed_is_kept_shown_and_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_got_the_key_of_one_that_was_found_is_not_taken_for_it() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(directory.path()).await;
+    queue.accept(event("f", 0)).await.unwrap();
+    let keys = queue.agenda.schedule().waiting(&|_| true, usize::MAX);
+    let found = queue.find(keys.clone(), &Which::default()).await.unwrap();
+    // It is settled, and another comes.
+    assert_eq!(queue.purge(&Which::default()).await.unwrap(), 1);
+    queue.accept(event("g", 1)).await.unwrap();
+    assert_eq!(queue.agenda.schedule().waiting(&|_| true, usize::MAX), keys);
+    assert!(queue.take(found).await.unwrap().is_empty());
+    let waiting = queue.waiting();
+    assert_eq!((waiting.len(), waiting[0].function.as_str(), waiting[0].ready), (1, "g", 1));
+    let found = queue.find(keys, &Which::default()).await.unwrap();
+    assert_eq!(queue.take(found).await.unwrap().len(), 1);
+    assert_eq!(queue.waiting(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_can_be_thrown_away() {
     let directory = TempDir::new().unwrap();
     let queue = open(directory.path()).await;
