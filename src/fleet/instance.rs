@@ -27,6 +27,10 @@ const RECORDS: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Invocations that may wait for each that runs, where no concurrency is reserved.
 const WAITING: usize = 20;
+/// What the host gives a start, as Lambda does.
+const INIT: Duration = Duration::from_secs(10);
+/// The same ahead of a snapshot, where it is the function's timeout between these.
+const SNAPSHOT_INIT: [Duration; 2] = [Duration::from_secs(130), Duration::from_secs(900)];
 
 /// A version, started or about to be.
 pub(super) struct Instance {
@@ -55,8 +59,11 @@ impl Instance {
         self.spec.revision == spec.revision && kept(&self.spec) == kept(spec)
     }
 
-    pub(super) fn timeout(&self) -> Duration {
-        self.spec.timeout
+    /// What may pass between an invocation's acceptance and its end: its turn, a start, its own time.
+    pub(super) fn longest(&self) -> Duration {
+        let Spec { timeout, snap_start, .. } = *self.spec;
+        let [least, most] = SNAPSHOT_INIT;
+        patience(timeout) + if snap_start { timeout.clamp(least, most) } else { INIT } + timeout
     }
 
     /// It does not end while the token is there.
@@ -149,6 +156,11 @@ fn ready(provisioned: usize) -> usize {
     provisioned.min(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
+/// How long an invocation waits for its turn.
+fn patience(timeout: Duration) -> Duration {
+    timeout + PATIENCE
+}
+
 /// What does not depend on where and beside whom it runs.
 fn settings(spec: &Spec) -> klr_host::Settings {
     let variables = spec.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -161,7 +173,7 @@ fn settings(spec: &Spec) -> klr_host::Settings {
         runtime_version_arn: spec.runtime_version_arn.clone(),
         handler: spec.handler.clone(),
         timeout: spec.timeout,
-        patience: Some(spec.timeout + PATIENCE),
+        patience: Some(patience(spec.timeout)),
         waiting: WAITING,
         ahead: false,
         lazy: true,

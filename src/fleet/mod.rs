@@ -49,7 +49,7 @@ use self::{
 
 /// How often idle hosts are looked for.
 const SWEEP: Duration = Duration::from_secs(15);
-/// What an old host may take to finish beyond its function's timeout.
+/// What an old host may take to finish beyond what its invocations may.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How functions are run.
@@ -256,7 +256,7 @@ impl Fleet {
     }
 
     fn end(&self, instance: Arc<Instance>) {
-        self.ending.spawn(async move { instance.end(instance.timeout() + GRACE).await });
+        self.ending.spawn(async move { instance.end(instance.longest() + GRACE).await });
     }
 
     fn sweep(&self) {
