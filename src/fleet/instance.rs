@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -43,6 +43,8 @@ pub(super) struct Instance {
 
 struct Started {
     host: Embedded,
+    /// When what it was lent is to be lent anew.
+    renewal: Option<SystemTime>,
     /// Where its code is; there as long as the host is.
     _folders: Vec<Arc<Folder>>,
 }
@@ -53,10 +55,13 @@ impl Instance {
         Self { spec, common, host: OnceCell::new(), calls: TaskTracker::new(), used }
     }
 
-    /// Whether it is what `spec` says.
+    /// Whether it is what `spec` says, and its credentials last. A process has them in its variables: new ones need another.
     pub(super) fn is(&self, spec: &Spec) -> bool {
         let kept = |spec: &Spec| (spec.reserved, spec.provisioned);
-        self.spec.revision == spec.revision && kept(&self.spec) == kept(spec)
+        let renewal = self.host.get().and_then(|started| started.renewal);
+        self.spec.revision == spec.revision
+            && kept(&self.spec) == kept(spec)
+            && renewal.is_none_or(|renewal| SystemTime::now() < renewal)
     }
 
     /// What may pass between an invocation's acceptance and its end: its turn, a start, its own time.
@@ -123,10 +128,11 @@ impl Instance {
         };
         let layers = if spec.layers.is_empty() { None } else { Some(self.unpack(&spec.layers).await?) };
         let (records, written) = mpsc::channel(RECORDS);
+        let lent = common.credentials.lend().await;
         let mut settings = klr_host::Settings {
             directory: Some(code.path().to_owned()),
             layers: layers.iter().map(|layers| layers.path().to_owned()).collect(),
-            platform: [common.credentials.variables().await, common.settings.variables.clone()].concat(),
+            platform: [lent.variables, common.settings.variables.clone()].concat(),
             logs: klr_host::Logs::Records(records),
             other_version: common.settings.other_version(),
             concurrency: common.settings.concurrency,
@@ -141,7 +147,7 @@ impl Instance {
         let host = Embedded::start(settings).await?;
         tokio::spawn(Arc::clone(&common.logs).collect(Arc::clone(spec), written));
         tracing::debug!(function = spec.function, version = spec.version, "a function is served");
-        Ok(Started { host, _folders: layers.into_iter().chain([code]).collect() })
+        Ok(Started { host, renewal: lent.renewal, _folders: layers.into_iter().chain([code]).collect() })
     }
 
     async fn unpack(&self, archives: &[Archive]) -> Result<Arc<Folder>, Refusal> {
