@@ -145,7 +145,7 @@ impl Instance {
             settings.waiting = 0;
         }
         let host = Embedded::start(settings).await?;
-        tokio::spawn(Arc::clone(&common.logs).collect(Arc::clone(spec), written));
+        common.logs.collect(Arc::clone(spec), written);
         tracing::debug!(function = spec.function, version = spec.version, "a function is served");
         Ok(Started { host, renewal: lent.renewal, _folders: layers.into_iter().chain([code]).collect() })
     }

@@ -227,6 +227,8 @@ async fn versions_run_side_by_side_and_a_change_replaces_its_own() {
     stage.fleet.stop(Duration::from_secs(20)).await;
     assert!(!alive(&other["pid"]) && !alive(&changed["pid"]));
     assert_eq!(stage.invoke(&one, &json!({})).await.status(), 500, "nothing is invoked after");
+    let flushed = stage.fleet.logs().flush(Duration::from_secs(60));
+    tokio::time::timeout(Duration::from_secs(20), flushed).await.expect("nobody writes any more");
 }
 
 fn alive(pid: &Value) -> bool {

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use klr_host::{Record, Source};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 #[cfg(feature = "cloudwatch-logs")]
 pub use self::cloudwatch::cloudwatch;
@@ -89,6 +90,7 @@ impl Entry {
 pub struct Logs {
     directory: PathBuf,
     all: Mutex<HashMap<String, Arc<Log>>>,
+    collecting: TaskTracker,
     delivery: Option<Delivery>,
 }
 
@@ -98,7 +100,7 @@ impl Logs {
         let directory = directory.join("logs");
         std::fs::create_dir_all(&directory)?;
         file::prune(&directory, LARGEST)?;
-        Ok(Arc::new(Self { directory, all: Mutex::default(), delivery }))
+        Ok(Arc::new(Self { directory, all: Mutex::default(), collecting: TaskTracker::new(), delivery }))
     }
 
     /// A function's, whether it has written yet or not.
@@ -114,7 +116,12 @@ impl Logs {
     }
 
     /// Takes over what a version's processes write, until they are gone.
-    pub(super) async fn collect(self: Arc<Self>, spec: Arc<Spec>, mut records: mpsc::Receiver<Record>) {
+    pub(super) fn collect(self: &Arc<Self>, spec: Arc<Spec>, records: mpsc::Receiver<Record>) {
+        let logs = Arc::clone(self);
+        self.collecting.spawn(async move { logs.take(&spec, records).await });
+    }
+
+    async fn take(&self, spec: &Spec, mut records: mpsc::Receiver<Record>) {
         let log = self.of(&spec.function).await;
         let mut taken = Vec::with_capacity(AT_ONCE);
         while records.recv_many(&mut taken, AT_ONCE).await > 0 {
@@ -133,10 +140,16 @@ impl Logs {
         all.retain(|_, log| Arc::strong_count(log) > 1);
     }
 
-    /// Waits until what was written is delivered, for at most `within`.
+    /// Waits until what was written is kept and delivered, for at most `within`; nothing runs any more.
     pub async fn flush(&self, within: Duration) {
-        if let Some(delivery) = &self.delivery {
-            let _ = tokio::time::timeout(within, delivery.idle()).await;
-        }
+        self.collecting.close();
+        let flushed = async {
+            // A process that could not be ended costs only what it wrote itself.
+            let _ = tokio::time::timeout(within / 2, self.collecting.wait()).await;
+            if let Some(delivery) = &self.delivery {
+                delivery.idle().await;
+            }
+        };
+        let _ = tokio::time::timeout(within, flushed).await;
     }
 }
