@@ -135,17 +135,20 @@ async fn run(
     }
     // The name was parsed, so it is a path.
     let request = request.body(payload).map_err(|_| Error::invalid("FunctionName"))?;
-    Ok(pass_on(api, &resolved, request).await)
+    pass_on(api, &resolved, request).await
 }
 
 /// Has the function, or the version it is this time, answer.
-pub(super) async fn pass_on(api: &Api, resolved: &Resolved, request: Request<Bytes>) -> Response {
-    let Some(fleet) = api.fleet.get() else { return missing_part().into_response() };
+pub(super) async fn pass_on(api: &Api, resolved: &Resolved, request: Request<Bytes>) -> Answer {
+    let fleet = api.fleet.get().ok_or_else(missing_part)?;
     // Any number from 0 up to 1, the same bits an id is made of.
     let draw = f64::from(u32::try_from(Uuid::new_v4().as_u128() >> 96).unwrap_or_default()) / 2_f64.powi(32);
     let version = runs::version(api, resolved, draw);
     settled(api, &version).await;
-    fleet.invoke(&runs::spec(api, &version), request).await
+    // It may have been changed or deleted meanwhile: the fleet is not to have it back as it was.
+    let version = function::version(api, &version.function, &version.qualifier())
+        .ok_or_else(|| Error::not_found(format!("Function not found: {}", resolved.arn)))?;
+    Ok(fleet.invoke(&runs::spec(api, &version), request).await)
 }
 
 /// Waits until a version that is being created is there. AWS does so for most; for some it refuses meanwhile.

@@ -127,7 +127,8 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
         .map_err(|_| Refused::Forbidden)?;
     head.extensions.insert(Visit { peer, caller, qualifier: name.qualifier.clone(), buffered });
     let resolved = function::resolve(api, &name).map_err(|_| Refused::Forbidden)?;
-    let mut answer = invoke::pass_on(api, &resolved, http::Request::from_parts(head, body)).await;
+    let request = http::Request::from_parts(head, body);
+    let mut answer = invoke::pass_on(api, &resolved, request).await.map_err(|_| Refused::Forbidden)?;
     if let Some((cors, origin)) = cors {
         cors.tell(&origin, answer.headers_mut());
     }
