@@ -7,8 +7,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::RETRY_AFTER};
-use klr_host::{Embedded, Folder};
+use http::{Request, Response};
+use klr_host::{Embedded, Folder, TurnedAway};
 use tokio::{
     sync::{OnceCell, mpsc},
     time::Instant,
@@ -92,13 +92,12 @@ impl Instance {
     /// Invokes, after starting it if need be. A start that fails is tried again by the next who calls.
     pub(super) async fn call(&self, request: Request<Bytes>) -> Result<Response<klr_host::Body>, Refusal> {
         let started = self.host.get_or_try_init(|| self.start()).await?;
-        let mut answer = started.host.call(request).await;
-        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+        let answer = started.host.call(request).await;
+        // A function at its URL may answer with the same status.
+        if answer.extensions().get::<TurnedAway>().is_some() {
             let limit = if self.spec.reserved.is_some() { Limit::Reserved } else { Limit::Machine };
             return Err(Refusal::Throttled(limit));
         }
-        // What it adds for other callers; Lambda does not.
-        answer.headers_mut().remove(RETRY_AFTER);
         Ok(answer)
     }
 
