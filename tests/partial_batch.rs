@@ -114,7 +114,9 @@ fn sqs_a_reply_that_cannot_be_trusted_fails_the_whole_batch() {
         let requests = sink.requests();
         let to_path = requests.iter().filter(|request| request.uri.path() == format!("/{path}"));
         let delivered: Vec<_> = to_path.map(|request| sorted(sqs::bodies(request))).collect();
-        assert_eq!(delivered, [letters(), letters()], "{path}");
+        assert_eq!(delivered[0], letters(), "{path}");
+        // The queue has them visible again one by one, and a poll may come in between.
+        assert_eq!(sorted(delivered[1..].concat()), letters(), "{path}");
     }
 }
 
