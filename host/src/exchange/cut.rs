@@ -31,7 +31,13 @@ impl Exchange {
         Ok(())
     }
 
-    /// The process asks for work while its answer is still being heard: it gave that up, which we are about to see.
+    /// Whether the process has work in hand.
+    pub(super) fn busy(&self) -> bool {
+        !self.lock().running.is_empty()
+    }
+
+    /// The process asks for work while it has some. Its answer may be on another connection, given up even before we have heard
+    /// of it.
     pub(super) async fn ask_again(self: &Arc<Self>) -> Result<Poll, Refusal> {
         let mut heard = std::pin::pin!(self.heard.notified());
         heard.as_mut().enable();

@@ -15,7 +15,7 @@ impl Exchange {
     /// The process asks for work, and waits until there is some. Dropping the future loses nothing.
     pub(crate) async fn next(self: &Arc<Self>) -> Result<Offer, Refusal> {
         let _poll = match self.ask() {
-            Err(_) if self.answering() => self.ask_again().await?,
+            Err(_) if self.busy() => self.ask_again().await?,
             asked => asked?,
         };
         loop {
