@@ -34,6 +34,18 @@ impl Log {
         }
         all
     }
+
+    /// What the function wrote within one invocation.
+    async fn functions(&mut self) -> Vec<(Source, String)> {
+        let mut records = self.until("REPORT", 1).await;
+        // The pipes have their own pace.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        while let Ok(record) = self.0.try_recv() {
+            records.push((record.source, String::from_utf8(record.text.to_vec()).unwrap()));
+        }
+        records.retain(|(source, _)| *source == Source::Function);
+        records
+    }
 }
 
 fn platform(records: &[(Source, String)]) -> Vec<&str> {
@@ -231,13 +243,7 @@ async fn a_traceback_is_one_record_with_its_newlines() {
     let (settings, mut log) = Log::of(settings);
     let host = start(settings).await;
     invoke(&host, "{}").await;
-    let mut records = log.until("REPORT", 1).await;
-    // The pipes have their own pace.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    while let Ok(record) = log.0.try_recv() {
-        records.push((record.source, String::from_utf8(record.text.to_vec()).unwrap()));
-    }
-    let own: Vec<_> = records.iter().filter(|(source, _)| *source == Source::Function).collect();
+    let own = log.functions().await;
     assert_eq!(own.len(), 2, "{own:?}");
     let traceback = own.iter().find(|(_, text)| text.starts_with("[ERROR]\t")).unwrap();
     assert!(traceback.1.contains("\tit went\nwrong\nTraceback (most recent call last):\n"), "{traceback:?}");
@@ -260,14 +266,8 @@ async fn a_line_of_nodes_console_is_one_record_whatever_is_in_it() {
     let (settings, mut log) = Log::of(settings);
     let host = start(settings).await;
     invoke(&host, "{}").await;
-    let mut records = log.until("REPORT", 1).await;
-    // The pipes have their own pace.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    while let Ok(record) = log.0.try_recv() {
-        records.push((record.source, String::from_utf8(record.text.to_vec()).unwrap()));
-    }
-    let own: Vec<_> = records.iter().filter(|(source, _)| *source == Source::Function).collect();
-    let [.., (_, said), (_, failed)] = own[..] else { panic!("{own:?}") };
+    let own = log.functions().await;
+    let [.., (_, said), (_, failed)] = &own[..] else { panic!("{own:?}") };
     assert!(said.ends_with("\tINFO\tone\nrecord"), "{said:?}");
     assert!(failed.contains("\tERROR\t") && failed.contains("Error: as\nasked\n    at "), "{failed:?}");
 }
