@@ -21,16 +21,23 @@ pub(crate) type Sender = mpsc::Sender<Part>;
 /// The caller's end.
 pub(crate) type Receiver = mpsc::Receiver<Part>;
 
-/// What a function begins to stream, and what came of the invocation where that is known already: a short stream may all be on
-/// its way when its end is told.
-pub(crate) async fn first<D>(
+/// What a function begins to stream, if it streams, and what is to come of the invocation. That may be known already: a short
+/// stream may all be on its way when its end is told.
+pub(crate) async fn first<D, F: Future<Output = D> + Unpin>(
     parts: &mut Receiver,
-    mut invoking: impl Future<Output = D> + Unpin,
-) -> (Option<Part>, Option<D>) {
-    tokio::select! {
+    mut invoking: F,
+) -> (Option<Part>, impl Future<Output = D> + use<D, F>) {
+    let (part, done) = tokio::select! {
         part = parts.recv() => (part, None),
         done = &mut invoking => (parts.try_recv().ok(), Some(done)),
-    }
+    };
+    let told = async move {
+        match done {
+            Some(done) => done,
+            None => invoking.await,
+        }
+    };
+    (part, told)
 }
 
 /// Both ends.
@@ -52,6 +59,8 @@ mod tests {
             assert!(matches!(first, Some(Part::Head(None))));
         }
         let (_sender, mut parts) = channel();
-        assert!(matches!(super::first(&mut parts, std::future::ready(1)).await, (None, Some(1))));
+        let (none, told) = super::first(&mut parts, std::future::ready(1)).await;
+        assert!(none.is_none());
+        assert_eq!(told.await, 1);
     }
 }

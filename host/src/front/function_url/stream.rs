@@ -36,14 +36,8 @@ pub(super) async fn answer(function: &Arc<Function>, place: Place, mut invocatio
     let (sender, mut parts) = stream::channel();
     invocation.stream = Some(sender);
     let function = Arc::clone(function);
-    let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
-    let (first, done) = stream::first(&mut parts, &mut invoking).await;
-    let told = async move {
-        match done {
-            Some(done) => done,
-            None => invoking.await,
-        }
-    };
+    let invoking = Box::pin(async move { function.invoke(place, invocation).await });
+    let (first, told) = stream::first(&mut parts, invoking).await;
     let Some(Part::Head(kind)) = first else { return whole(&id, told.await) };
     let (status, headers, begun) = match begin(kind, &mut parts).await {
         Ok(Some(begun)) => begun,

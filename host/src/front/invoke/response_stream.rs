@@ -35,14 +35,8 @@ pub(super) async fn answer(
     let (sender, mut parts) = stream::channel();
     invocation.stream = Some(sender);
     let (version, function) = (function.version.clone(), Arc::clone(function));
-    let mut invoking = Box::pin(async move { function.invoke(place, invocation).await });
-    let (first, done) = stream::first(&mut parts, &mut invoking).await;
-    let told = async move {
-        match done {
-            Some(done) => done,
-            None => invoking.await,
-        }
-    };
+    let invoking = Box::pin(async move { function.invoke(place, invocation).await });
+    let (first, told) = stream::first(&mut parts, invoking).await;
     if first.is_none() {
         return whole(told.await.map_err(|_| Exception::throttled())?, version);
     }
