@@ -1,11 +1,13 @@
 //! One execution environment: a process and its endpoint, from their start to their end.
 
+mod failure;
+
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::failure::Failure;
 use crate::{
     Source,
     ending::Ending,
@@ -17,13 +19,13 @@ use crate::{
         shutdown::{self, Reason},
     },
     flight::Flight,
-    invocation::{Outcome, SHUTTING_DOWN, cut_off, lost, platform_failure, timed_out},
+    invocation::{SHUTTING_DOWN, cut_off, lost, platform_failure, timed_out},
     launch::Launch,
     logs::Writer,
     observer::{Facts, Observer},
     pool::Pool,
     process::{Output, Process, Program},
-    runtime_api::{self, Endpoint},
+    runtime_api::Endpoint,
     telemetry::event::Phase,
     threads::Threads,
     variables::Variables,
@@ -81,76 +83,6 @@ pub(crate) struct Sandbox {
     extensions: Processes,
     // After the processes: a client must not see its endpoint go before it is killed.
     endpoint: Endpoint,
-}
-
-/// Why an environment did not initialise.
-#[derive(Debug)]
-enum Failure {
-    /// The runtime said why.
-    Reported(Bytes),
-    /// The runtime ended.
-    Exited(Exit),
-    /// It took too long.
-    TimedOut,
-    /// It could not be started: an error type, and what the system said.
-    NotStarted(&'static str, String),
-    /// An extension failed.
-    Extension(extension::Failure),
-    /// The host is shutting down.
-    Ended,
-}
-
-impl Failure {
-    /// What it is for the invocation whose time the start was on.
-    fn outcome(&self, id: &str, timeout: Duration) -> Outcome {
-        match self {
-            Self::Reported(document) => Outcome::Failed(document.clone()),
-            Self::Exited(exit) => lost(id, *exit),
-            Self::TimedOut => timed_out(id, timeout),
-            Self::NotStarted(kind, why) => platform_failure(id, kind, why),
-            Self::Extension(failure) => platform_failure(id, failure.kind, &failure.message),
-            Self::Ended => cut_off(id),
-        }
-    }
-
-    fn ending(&self) -> Ending {
-        match self {
-            Self::Reported(document) => Ending::error(told_type(document)),
-            Self::Exited(exit) => Ending::failure(exit.error_type()),
-            Self::TimedOut => Ending::timeout(),
-            Self::NotStarted(kind, _) => Ending::failure(*kind),
-            Self::Extension(failure) => Ending::failure(failure.kind),
-            Self::Ended => Ending::failure("Sandbox.Failure"),
-        }
-    }
-
-    fn reason(&self) -> Reason {
-        match self {
-            Self::TimedOut => Reason::Timeout,
-            Self::Ended => Reason::Spindown,
-            _ => Reason::Failure,
-        }
-    }
-}
-
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            // The document is the caller's to read; it may quote what the function was given.
-            Self::Reported(_) => f.write_str("the runtime client reported an error"),
-            Self::Exited(exit) => exit.fmt(f),
-            Self::TimedOut => f.write_str("no call of `next` within the limit"),
-            Self::NotStarted(_, why) => f.write_str(why),
-            Self::Extension(failure) => write!(f, "{}: {}", failure.kind, failure.message),
-            Self::Ended => f.write_str(SHUTTING_DOWN),
-        }
-    }
-}
-
-/// The type an error document names, in the terms Lambda's telemetry has for it. Clients tell the same in a header.
-fn told_type(document: &[u8]) -> String {
-    let document: serde_json::Value = serde_json::from_slice(document).unwrap_or_default();
-    runtime_api::error_type(document["errorType"].as_str())
 }
 
 /// How an environment ended.
@@ -336,15 +268,7 @@ impl Sandbox {
 
     /// It is not needed any more, or the host ends. What is told of its last invocation is told now.
     async fn spin_down(self) -> End {
-        self.cut_off();
-        self.endpoint.exchange.observer.settle();
-        self.end(Reason::Spindown).await;
-        End::Shutdown
-    }
-
-    /// What it has in hand ends with the host.
-    fn cut_off(&self) {
-        let exchange = &self.endpoint.exchange;
+        let exchange = Arc::clone(&self.endpoint.exchange);
         let (unfetched, running) = exchange.close();
         unfetched.into_iter().for_each(Flight::turn_away);
         for flight in running {
@@ -356,6 +280,9 @@ impl Sandbox {
                 outcome,
             );
         }
+        exchange.observer.settle();
+        self.end(Reason::Spindown).await;
+        End::Shutdown
     }
 
     /// It took too long over an invocation, or over asking for the next one.
