@@ -33,6 +33,11 @@ pub trait Invoker: Send + Sync {
     /// A batch of a tumbling window goes with it, and with what its source calls its partition.
     async fn invoke(&self, batch: &[Record], window: Option<(&Window, &str)>, timeout: Duration)
     -> Delivered;
+
+    /// Whether a batch first waits for its turn, and so may take longer than its timeout.
+    fn waits(&self) -> bool {
+        false
+    }
 }
 
 /// How a delivery went, and what it was known by.

@@ -2,13 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::{
+    ProvideCredentials, SharedCredentialsProvider, error::CredentialsError,
+};
 use tokio::sync::Mutex;
 
 /// How long a chain may look. Asking a machine that is not AWS's for what AWS lends its own takes a while.
 const WITHIN: Duration = Duration::from_secs(10);
 /// After which the chain is asked again, if what it gave does not run out before.
 const FRESH: Duration = Duration::from_secs(5 * 60);
+/// The same where it could not say.
+const AGAIN: Duration = Duration::from_secs(60);
 /// What must be left of a credential's time: a process has it to its end.
 const LEFT: Duration = Duration::from_secs(15 * 60);
 
@@ -54,15 +58,12 @@ impl Credentials {
     }
 
     async fn ask(&self, now: SystemTime) -> Known {
-        let told = match &self.provider {
-            Some(provider) => tokio::time::timeout(WITHIN, provider.provide_credentials()).await.ok(),
-            None => None,
-        };
-        let Some(Ok(found)) = told else {
-            // SDKs sign with anything, and emulators take anything; without, they would not even begin.
-            let made_up = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
-            let variables = made_up.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            return Known { lent: Lent { variables, renewal: None }, until: now + FRESH };
+        let Some(provider) = &self.provider else { return made_up(None, now + FRESH) };
+        let found = match tokio::time::timeout(WITHIN, provider.provide_credentials()).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => return made_up(None, now + FRESH),
+            // There are some, and it could not get at them: who starts now is not to go without for good.
+            Ok(Err(_)) | Err(_) => return made_up(Some(now + FRESH), now + AGAIN),
         };
         let mut variables = vec![
             ("AWS_ACCESS_KEY_ID".to_owned(), found.access_key_id().to_owned()),
@@ -75,6 +76,13 @@ impl Credentials {
     }
 }
 
+/// SDKs sign with anything, and emulators take anything; without, they would not even begin.
+fn made_up(renewal: Option<SystemTime>, until: SystemTime) -> Known {
+    let variables = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Known { lent: Lent { variables, renewal }, until }
+}
+
 /// When an invocation that begins might outlive what is lent now. Where a chain's never last that long, or it gives what has
 /// run out, not with each invocation: a process is worth more.
 fn renewal(now: SystemTime, expiry: SystemTime) -> SystemTime {
@@ -83,7 +91,7 @@ fn renewal(now: SystemTime, expiry: SystemTime) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use aws_credential_types::Credentials as Found;
+    use aws_credential_types::{Credentials as Found, provider::future};
 
     use super::*;
 
@@ -109,6 +117,33 @@ mod tests {
         assert_eq!(lent.renewal, None);
         let expiry = SystemTime::now() + Duration::from_secs(3600);
         assert_eq!(lend(Some(expiry)).await.renewal, Some(expiry - LEFT));
+    }
+
+    /// Fails so.
+    #[derive(Debug)]
+    struct Fails(fn(&'static str) -> CredentialsError);
+
+    impl ProvideCredentials for Fails {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            future::ProvideCredentials::ready(Err(self.0("no")))
+        }
+    }
+
+    #[tokio::test]
+    async fn made_up_ones_are_for_good_only_where_there_are_no_others() {
+        let ask = async |fails| {
+            let credentials = Credentials::new(Some(SharedCredentialsProvider::new(Fails(fails))));
+            credentials.ask(SystemTime::UNIX_EPOCH).await
+        };
+        let none = ask(CredentialsError::not_loaded).await;
+        assert_eq!((none.lent.renewal, none.until), (None, SystemTime::UNIX_EPOCH + FRESH));
+        let failed = ask(CredentialsError::provider_error).await;
+        assert_eq!(failed.lent.variables, none.lent.variables);
+        assert_eq!(failed.lent.renewal, Some(SystemTime::UNIX_EPOCH + FRESH));
+        assert_eq!(failed.until, SystemTime::UNIX_EPOCH + AGAIN);
     }
 
     #[test]

@@ -48,7 +48,7 @@ use self::{
     function::{Alias, Function, Version},
     shelf::{Change, Shelf, Store},
 };
-use crate::{fleet::Fleet, queue::Queue};
+use crate::{fleet::Fleet, queue::Queue, web};
 
 /// What the API is told at its start.
 #[derive(Debug, Clone)]
@@ -170,7 +170,7 @@ impl Api {
 
 /// Everything under one address.
 pub fn router(api: Arc<Api>) -> Router {
-    let areas = Router::new()
+    let changes = Router::new()
         .merge(account::routes())
         .merge(capacity::routes())
         .merge(code::routes())
@@ -179,13 +179,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .merge(durable::routes())
         .merge(event_config::routes())
         .merge(function::routes())
-        .merge(invoke::routes())
         .merge(layer::routes())
         .merge(policy::routes())
         .merge(recursion::routes())
         .merge(runtime_updates::routes())
         .merge(url::routes())
         .merge(mapping::routes())
+        .layer(middleware::from_fn(web::to_its_end));
+    // Who hangs up before a function's turn does not want it.
+    let areas = changes
+        .merge(invoke::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(DefaultBodyLimit::max(body::LARGEST))

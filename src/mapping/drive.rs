@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Ending, Filters, Means, Settings, Status,
+    Ending, Filters, Means, Settings, Status, Stop,
     buffer::Usage,
     log::{Action, Input, Log, Now},
     next::{Judged, backoff},
@@ -72,7 +72,7 @@ struct Drive {
 type Checkpointed = (Vec<(Partition, Position)>, Result<(), Error>);
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
-pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: CancellationToken) -> Ending {
+pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Stop) -> Ending {
     let Means { settings, shape, filters, invoker, destination, status, usage } = means;
     let seed = status
         .name
@@ -103,13 +103,13 @@ pub(super) async fn run(source: Box<dyn Source>, means: Means, stop: Cancellatio
         given_up: 0,
         halted: None,
     };
-    drive.flow(&stop).await;
+    drive.flow(stop.token()).await;
     if let Some(why) = &drive.halted {
         drive.status.halted(why);
     }
     // Draining lets go of what is held, and of the reason with it.
     let held = drive.log.problem().map(str::to_owned);
-    drive.drain().await;
+    drive.drain(&stop).await;
     drive.ending(held)
 }
 
@@ -136,9 +136,10 @@ impl Drive {
 
     /// Lets go of everything: back-offs are cut, invocations awaited up to the drain timeout, and what is done by then made
     /// durable.
-    async fn drain(&mut self) {
+    async fn drain(&mut self, stop: &Stop) {
         self.step(Input::Stop);
-        if !self.settle_until(Instant::now() + self.settings.drain).await {
+        let drain = self.settings.drain;
+        if !self.settle(stop.out_of_time(drain)).await {
             tracing::warn!(
                 mapping = self.status.name,
                 "drain timeout: invocations still in flight will be delivered again"
@@ -147,7 +148,7 @@ impl Drive {
                 task.abort();
                 self.forget(flight, errand, Judged::Throttled(None));
             }
-            self.settle_until(Instant::now() + LAST_CALL).await;
+            self.settle(tokio::time::sleep(LAST_CALL)).await;
         }
         match tokio::time::timeout(LAST_CALL, self.source.close()).await {
             Ok(Ok(())) => {}
@@ -159,13 +160,14 @@ impl Drive {
     }
 
     /// Waits for everything outstanding. `false`: not all of it came in time.
-    async fn settle_until(&mut self, deadline: Instant) -> bool {
+    async fn settle(&mut self, out_of_time: impl Future<Output = ()>) -> bool {
+        let mut out_of_time = std::pin::pin!(out_of_time);
         while !(self.tasks.is_empty() && self.checkpoint.is_none()) {
             tokio::select! {
                 biased;
                 Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
                 result = checkpointed(&mut self.checkpoint) => self.checkpointed(result),
-                () = tokio::time::sleep_until(deadline) => return false,
+                () = out_of_time.as_mut() => return false,
             }
         }
         true

@@ -16,19 +16,20 @@ pub mod log;
 pub mod next;
 pub mod queue;
 pub mod status;
+mod stop;
 pub mod track;
 pub mod window;
 
 use std::{sync::Arc, time::Duration};
 
 use klr_contract::{Shape, Source};
-use tokio_util::sync::CancellationToken;
 
 use crate::deliver::{Invoker, failure::Delivery};
 pub use failure::Failure;
 pub use filter::Filters;
 pub use next::Policy;
 pub use status::{Board, Ending, Entry, Status};
+pub use stop::Stop;
 
 /// What a mapping is told. Valid by construction: `config` has checked it.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ pub struct Settings {
     pub maximum_concurrency: Option<usize>,
     /// How long one invocation may take, the answer included.
     pub timeout: Option<Duration>,
-    /// How long a drain waits for invocations in flight.
+    /// How long a drain waits for invocations in flight once the process ends.
     pub drain: Duration,
     /// Stop at the end of what is there now.
     pub once: bool,
@@ -113,8 +114,9 @@ pub struct Means {
 }
 
 impl Mapping {
-    /// Runs until `stop` is cancelled, the source is exhausted (`once`), or it cannot go on.
-    pub async fn run(self, stop: CancellationToken) -> Ending {
+    /// Runs until it is told to stop, the source is exhausted (`once`), or it cannot go on.
+    pub async fn run(self, stop: impl Into<Stop>) -> Ending {
+        let stop = stop.into();
         match self.source {
             Source::Queue(source) => queue::run(source, self.means, stop).await,
             Source::Log(source) => drive::run(source, self.means, stop).await,

@@ -12,6 +12,7 @@ use axum::{
     Router,
     extract::{RawQuery, State},
     http::{StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -29,6 +30,7 @@ use super::{
     log::{Key, Label},
     record,
 };
+use crate::web;
 
 /// Events that are shown at most, unless asked for by id.
 const SHOWN: usize = 100;
@@ -212,6 +214,7 @@ pub fn router(queue: Arc<Queue>) -> Router {
         .route("/queue/events", get(events))
         .route("/queue/redrive", post(redrive))
         .route("/queue/purge", post(purge))
+        .layer(middleware::from_fn(web::to_its_end))
         .with_state(queue)
 }
 

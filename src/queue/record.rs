@@ -96,8 +96,14 @@ pub(super) fn dead_letter(verdict: &Verdict) -> (u16, String) {
         Condition::ZeroReservedConcurrency => "Rate Exceeded.".to_owned(),
         other => other.name().to_owned(),
     });
+    let message = message.replace(|c| !is_legal(c), "\u{fffd}");
     let end = message.floor_char_boundary(LONGEST_MESSAGE);
     (code, message[..end].to_owned())
+}
+
+/// AWS: what SQS and SNS take in an attribute, which the colours of a terminal are not.
+fn is_legal(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// The message in an error's document; an attribute may not be empty.
@@ -161,6 +167,10 @@ mod tests {
         assert_eq!(members, ["requestContext", "requestPayload", "timestamp", "version"]);
         assert_eq!(record["requestContext"]["approximateInvokeCount"], 0);
         assert_eq!(dead_letter(&verdict), (429, "Rate Exceeded.".to_owned()));
+        let coloured = error(r#"{"errorMessage": "\u001b[31mno\u001b[0m\ufffe\tü😀"}"#);
+        let verdict = self::verdict(Condition::RetriesExhausted, 1, Some(coloured));
+        let legible = "\u{fffd}[31mno\u{fffd}[0m\u{fffd}\tü😀";
+        assert_eq!(dead_letter(&verdict), (200, legible.to_owned()));
     }
 
     /// What AWS was seen to send, its ids and times masked.

@@ -54,6 +54,19 @@ pub(crate) fn for_local_tools(router: Router, address: SocketAddr) -> Router {
     router.layer(middleware::from_fn(move |request: Request, next: Next| local(loopback, request, next)))
 }
 
+/// What was begun is finished, also where its caller hangs up meanwhile: the server drops a handler then, between a change that is
+/// durable and what is to follow from it.
+pub(crate) async fn to_its_end(request: Request, next: Next) -> Response {
+    match tokio::spawn(next.run(request)).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        },
+    }
+}
+
 /// Ready: every enabled mapping has reached its source once, and we are not draining.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     let draining = admin.stop.is_cancelled();

@@ -226,7 +226,7 @@ impl Plane {
         drain: Duration,
     ) -> anyhow::Result<(Running, BoxFuture<'static, (String, Ending)>)> {
         let Self { api, fleet, queue, logs, listener, auth, rate, region } = self;
-        let mappings = Made::new(Arc::clone(wiring));
+        let mappings = Made::new(Arc::clone(wiring), stop.clone());
         mapping::run(&api, Arc::clone(&mappings) as _);
         let means = queue::Means {
             attempt: Arc::clone(&api) as _,

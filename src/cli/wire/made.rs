@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use klr_contract::{Error, Shape};
 use tokio::{task::JoinHandle, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use super::{Outlet, Wiring};
@@ -17,7 +17,7 @@ use crate::{
     config::{self, LARGEST_EVENT, Source},
     deliver::{Invoker, cloudevent::Headers},
     lambda_api::mapping::{Function, Local, Refused, Runner},
-    mapping::{Ending, Entry, Status},
+    mapping::{Ending, Entry, Status, Stop},
 };
 
 /// How long a source may take to say that it is there.
@@ -28,7 +28,11 @@ const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 /// Runs them.
 pub(in crate::cli) struct Made {
     wiring: Arc<Wiring>,
+    /// The process is told to end: no mapping takes more on.
+    end: CancellationToken,
     running: Mutex<HashMap<Uuid, Running>>,
+    /// Those that run, and those on their way out.
+    tasks: TaskTracker,
 }
 
 struct Running {
@@ -57,8 +61,8 @@ impl Outlet for Target {
 
 impl Made {
     /// None yet.
-    pub fn new(wiring: Arc<Wiring>) -> Arc<Self> {
-        Arc::new(Self { wiring, running: Mutex::default() })
+    pub fn new(wiring: Arc<Wiring>, end: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { wiring, end, running: Mutex::default(), tasks: TaskTracker::new() })
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<Uuid, Running>> {
@@ -72,8 +76,9 @@ impl Made {
 
     /// Stops them all, at the end of the process; each has the drain timeout.
     pub async fn stop_all(&self) {
-        let uuids: Vec<Uuid> = self.running().keys().copied().collect();
-        futures::future::join_all(uuids.into_iter().map(|uuid| self.stop(uuid))).await;
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
     }
 }
 
@@ -92,10 +97,11 @@ impl Runner for Made {
     fn start(&self, mapping: config::Mapping, function: Arc<dyn Function>) -> Arc<Status> {
         let (uuid, status) = (mapping.uuid, self.wiring.status(&mapping.name));
         self.show(&mapping, Arc::clone(&status));
-        let stop = CancellationToken::new();
-        let run = run(Arc::clone(&self.wiring), mapping, Target(function), Arc::clone(&status), stop.clone());
+        let stop = self.end.child_token();
+        let told = Stop::new(stop.clone(), self.end.clone());
+        let run = run(Arc::clone(&self.wiring), mapping, Target(function), Arc::clone(&status), told);
         let told = Arc::clone(&status);
-        let task = tokio::spawn(async move {
+        let task = self.tasks.spawn(async move {
             if let Err(error) = tokio::spawn(run).await {
                 told.halted(format!("a mapping panicked; this is a bug: {error}"));
             }
@@ -131,13 +137,7 @@ impl Runner for Made {
 }
 
 /// Until it is stopped, or cannot go on.
-async fn run(
-    wiring: Arc<Wiring>,
-    mapping: config::Mapping,
-    target: Target,
-    status: Arc<Status>,
-    stop: CancellationToken,
-) {
+async fn run(wiring: Arc<Wiring>, mapping: config::Mapping, target: Target, status: Arc<Status>, stop: Stop) {
     let [mut wait, longest] = AGAIN;
     let wired = loop {
         match wiring.deliver(&mapping, &target, Arc::clone(&status)).await {
@@ -145,7 +145,7 @@ async fn run(
             Err(error) => status.problem(format!("{error:#}")),
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.stopped() => return,
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(longest),
         }
     };

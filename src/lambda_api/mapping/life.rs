@@ -142,6 +142,9 @@ async fn carry_out(api: &Arc<Api>, mapping: &Arc<Mapping>, cut: &CancellationTok
     if let Some(runner) = mappings.runner() {
         runner.stop(mapping.uuid).await;
         set_status(mappings, mapping.uuid, None);
+        if cut.is_cancelled() {
+            return;
+        }
         match runnable(mapping) {
             Err(why) => halt(mappings, mapping.uuid, why),
             Ok(config) if mapping.state.runs() => {

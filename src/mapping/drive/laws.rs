@@ -99,7 +99,7 @@ impl Scene {
             status: Arc::clone(&self.status),
             usage: Buffer::new(SHARE).usage(),
         };
-        tokio::spawn(run(Box::new(self.clone()), means, stop.clone()))
+        tokio::spawn(run(Box::new(self.clone()), means, stop.clone().into()))
     }
 
     /// A kill: what it had is lost, what was committed is not.

@@ -162,7 +162,7 @@ impl World {
             status: Arc::clone(&status),
             usage: Buffer::new(64 << 20).usage(),
         };
-        let running = tokio::spawn(run(Box::new(topic.join()), means, stop.clone()));
+        let running = tokio::spawn(run(Box::new(topic.join()), means, stop.clone().into()));
         Self { topic, function, status, stop, running }
     }
 

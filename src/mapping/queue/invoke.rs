@@ -16,6 +16,8 @@ use crate::{
 
 /// While the sink is unreachable a batch is kept hidden at least this long at a time.
 const HOLD: Duration = Duration::from_secs(30);
+/// So long before it would be visible again a batch that is still in flight is hidden anew.
+const SHORTLY: Duration = Duration::from_secs(2);
 /// Handing messages back at shutdown is a courtesy, and waits no longer than this.
 const HAND_BACK: Duration = Duration::from_secs(3);
 
@@ -112,7 +114,7 @@ impl Engine {
         }
     }
 
-    async fn attempt(&self, piece: &Piece) -> Judged {
+    async fn attempt(&self, piece: &mut Piece) -> Judged {
         if self.oversize(piece) {
             return Judged::TooLarge;
         }
@@ -124,11 +126,32 @@ impl Engine {
         figures.invoked.inc_by(piece.len() as u64);
         figures.in_flight.inc();
         let _flight = Flight(self);
-        let outcome = self.invoker.invoke(&piece.records, None, self.timeout()).await.outcome;
+        let (outcome, held) = self.invoked(piece).await;
+        if let Some(until) = held {
+            piece.held_until(until);
+        }
         if !matches!(outcome, Outcome::Unreachable(_)) {
             self.answered();
         }
         judge(&self.settings.policy, outcome, &piece.records, &*self.shape)
+    }
+
+    /// Invokes. What waits for its turn first stays hidden meanwhile: it would be received, and run, a second time. Until when
+    /// it was hidden anew.
+    async fn invoked(&self, piece: &Piece) -> (Outcome, Option<Instant>) {
+        let mut invocation = self.invoker.invoke(&piece.records, None, self.timeout());
+        let (mut keeps, mut held) = (self.invoker.waits(), None);
+        loop {
+            let visibility = self.lanes().visibility;
+            let until = held.or_else(|| piece.invisible_until()).unwrap_or_else(Instant::now);
+            tokio::select! {
+                delivered = invocation.as_mut() => return (delivered.outcome, held),
+                () = tokio::time::sleep_until(until - SHORTLY.min(visibility / 4)), if keeps => {
+                    let hidden = self.hide_again(piece, visibility).await.ok();
+                    (keeps, held) = (hidden.is_some(), hidden.or(held));
+                }
+            }
+        }
     }
 
     fn oversize(&self, piece: &Piece) -> bool {
@@ -200,25 +223,34 @@ impl Engine {
         }
     }
 
-    /// Keeps a batch hidden. `false`: the queue would not.
+    /// Keeps a batch hidden through an outage. `false`: the queue would not.
     async fn hold(&self, piece: &mut Piece) -> bool {
         let span = self.lanes().visibility.clamp(HOLD, Duration::from_secs(3600));
-        let begun = Instant::now();
-        match self.source.hold(&piece.places(), span).await {
-            Ok(refused) if refused.is_empty() => {
-                piece.held_until(begun + span);
+        match self.hide_again(piece, span).await {
+            Ok(until) => {
+                piece.held_until(until);
                 true
             }
-            Ok(refused) => {
-                tracing::warn!(mapping = self.status.name, error = %refused[0].error, "the queue does not keep messages hidden");
-                false
-            }
-            Err(error) => {
-                tracing::warn!(mapping = self.status.name, %error, "the queue does not keep messages hidden");
-                // A passing fault: the batch may still be hidden by its own timeout.
-                matches!(error.kind(), Kind::Retry { .. }) && !self.expired(piece, PROBE)
-            }
+            // A passing fault: the batch may still be hidden by its own timeout.
+            Err(kind) => matches!(kind, Kind::Retry { .. }) && !self.expired(piece, PROBE),
         }
+    }
+
+    /// Hides a batch from now on. Until when.
+    async fn hide_again(&self, piece: &Piece, span: Duration) -> Result<Instant, Kind> {
+        let begun = Instant::now();
+        let (error, kind) = match self.source.hold(&piece.places(), span).await {
+            Ok(mut refused) => match refused.pop() {
+                None => return Ok(begun + span),
+                Some(refused) => (refused.error, Kind::Stop),
+            },
+            Err(error) => {
+                let kind = error.kind();
+                (error, kind)
+            }
+        };
+        tracing::warn!(mapping = self.status.name, %error, "the queue does not keep messages hidden");
+        Err(kind)
     }
 
     /// Deletes what succeeded; the rest is left to its visibility timeout.

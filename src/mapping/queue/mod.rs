@@ -25,7 +25,7 @@ use klr_contract::{Kind, Queue, Shape};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Ending, Filters, Means, Settings, Status, buffer::Usage, limit::Limit, next::backoff};
+use super::{Ending, Filters, Means, Settings, Status, Stop, buffer::Usage, limit::Limit, next::backoff};
 use crate::deliver::Invoker;
 use polls::Polls;
 
@@ -45,6 +45,8 @@ struct Engine {
     invoker: Arc<dyn Invoker>,
     status: Arc<Status>,
     usage: Usage,
+    /// What it was told from outside.
+    told: Stop,
     /// No new receive, no new back-off.
     stop: CancellationToken,
     /// Everybody leaves, whatever is in flight.
@@ -78,7 +80,7 @@ struct Lanes {
 }
 
 /// Runs the mapping until it is stopped, exhausted (`once`) or cannot go on.
-pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: CancellationToken) -> Ending {
+pub(super) async fn run(source: Box<dyn Queue>, means: Means, told: Stop) -> Ending {
     // What a queue's batch fails on comes back, and its redrive policy has the last word: no destination.
     let Means { settings, shape, filters, invoker, destination: _, status, usage } = means;
     let lanes = Lanes {
@@ -101,7 +103,8 @@ pub(super) async fn run(source: Box<dyn Queue>, means: Means, stop: Cancellation
         invoker,
         status,
         usage,
-        stop: stop.child_token(),
+        stop: told.token().child_token(),
+        told,
         abort: CancellationToken::new(),
         lanes: Mutex::new(lanes),
         tasks: TaskTracker::new(),
@@ -230,20 +233,19 @@ impl Engine {
         });
     }
 
-    /// Waits for what is in flight: invocations up to the drain timeout, and besides that a long poll that was already
+    /// Waits for what is in flight: invocations until they have had their time, and besides that a long poll that was already
     /// sent, since giving it up would leave its messages hidden.
     async fn drain(&self) {
         self.tasks.close();
-        let begun = Instant::now();
-        let last = self.settings.drain.max(LONG_POLL) + Duration::from_secs(2);
-        loop {
+        tokio::select! {
+            () = self.tasks.wait() => return,
+            () = self.told.out_of_time(self.settings.drain) => {}
+        }
+        let last = Instant::now() + LONG_POLL.saturating_sub(self.settings.drain) + Duration::from_secs(2);
+        while self.lanes().polls.count() > 0 && Instant::now() < last {
             tokio::select! {
                 () = self.tasks.wait() => return,
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
-            }
-            let waited = begun.elapsed();
-            if waited >= last || (waited >= self.settings.drain && self.lanes().polls.count() == 0) {
-                break;
             }
         }
         tracing::warn!(

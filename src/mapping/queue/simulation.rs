@@ -40,6 +40,8 @@ struct Function {
     script: Box<Script>,
     seen: Mutex<Seen>,
     started: Instant,
+    /// Batches wait for their turn with it.
+    waits: bool,
 }
 
 #[derive(Default)]
@@ -49,6 +51,16 @@ struct Seen {
     flying: BTreeSet<String>,
     most: usize,
     now: usize,
+}
+
+impl Function {
+    fn new(
+        script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
+        waits: bool,
+    ) -> Arc<Self> {
+        let (script, seen) = (Box::new(script), Mutex::default());
+        Arc::new(Self { script, seen, started: Instant::now(), waits })
+    }
 }
 
 #[async_trait]
@@ -75,6 +87,10 @@ impl Invoker for Function {
         seen.flying.retain(|body| !bodies.contains(body));
         seen.now -= 1;
         outcome.into()
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
     }
 }
 
@@ -109,6 +125,15 @@ impl World {
         Self::over(Box::new(Arc::clone(&queue)), queue, settings, Filters::default(), script)
     }
 
+    /// With a function that batches wait for; told to stop, but not that the process ends.
+    fn waiting(queue: memory::queue::Queue, takes: Duration) -> Self {
+        let queue = Arc::new(queue);
+        let (source, filters, stop) = (Arc::clone(&queue), Filters::default(), CancellationToken::new());
+        let told = Stop::new(stop.clone(), CancellationToken::new());
+        let function = Function::new(move |_| (takes, done()), true);
+        Self::told(Box::new(source), queue, settings(), filters, function, (stop, told))
+    }
+
     fn filtered(queue: memory::queue::Queue, settings: Settings, pattern: &str) -> Self {
         let queue = Arc::new(queue);
         let pattern = filter::read(pattern, crate::pattern::Source::Sqs, false).unwrap();
@@ -124,14 +149,24 @@ impl World {
         filters: Filters,
         script: impl Fn(&[Record]) -> (Duration, Outcome) + Send + Sync + 'static,
     ) -> Self {
-        let function =
-            Arc::new(Function { script: Box::new(script), seen: Mutex::default(), started: Instant::now() });
         let stop = CancellationToken::new();
+        let told = stop.clone().into();
+        Self::told(source, queue, settings, filters, Function::new(script, false), (stop, told))
+    }
+
+    fn told(
+        source: Box<dyn Queue>,
+        queue: Arc<memory::queue::Queue>,
+        settings: Settings,
+        filters: Filters,
+        function: Arc<Function>,
+        (stop, told): (CancellationToken, Stop),
+    ) -> Self {
         let status = Arc::new(Status::new("m", Metrics::default().of("m")));
         let usage = Buffer::new(64 << 20).usage();
         let (shape, filters, invoker) = (Arc::new(Brackets), Arc::new(filters), function.clone());
         let means = Means { settings, shape, filters, invoker, destination: None, status, usage };
-        let running = tokio::spawn(run(source, means, stop.clone()));
+        let running = tokio::spawn(run(source, means, told));
         Self { queue, function, stop, running }
     }
 
@@ -196,6 +231,19 @@ async fn a_failed_batch_comes_again_when_its_visibility_timeout_ends() {
     world.seconds(30).await;
     assert_eq!(world.calls(), [(0, vec!["000".into()]), (7, vec!["000".into()])]);
     assert!(world.queue.is_empty());
+}
+
+/// Nobody else gets it, and when its mapping is changed it is still settled before the next begins.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_waits_for_its_turn_is_kept_hidden_and_waited_for() {
+    let queue = standard(12);
+    send(&queue, 1);
+    let world = World::waiting(queue, Duration::from_secs(50));
+    world.seconds(5).await;
+    let queue = Arc::clone(&world.queue);
+    assert_eq!(world.calls().len(), 1);
+    assert_eq!(world.stop().await, Ending::Settled);
+    assert!(queue.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use futures::FutureExt;
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -67,6 +68,25 @@ async fn what_failed_is_kept_shown_and_sent_again() {
     assert_eq!(queue.size().events, 0);
     assert_eq!(json(&queue, "GET", "/queue").await, Value::Array(Vec::new()));
     running.stop().await;
+}
+
+/// The server drops a handler whose caller has gone, wherever it waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_errand_is_finished_without_who_sent_for_it() {
+    let (directory, world) = (TempDir::new().unwrap(), Arc::new(World::default()));
+    world.set(Settings { retries: 0, ..Settings::default() });
+    world.answers("f", [Outcome::Gone]);
+    let queue = open(directory.path()).await;
+    let running = world.run(&queue);
+    queue.accept(event("f", 0)).await.unwrap();
+    eventually("it has failed", || queue.waiting().iter().any(|of| of.failed == 1)).await;
+    assert!(ask(&queue, "POST", "/queue/redrive").now_or_never().is_none(), "it waits for the disk");
+    eventually("it succeeded", || queue.size().events == 0).await;
+    running.stop().await;
+    queue.accept(event("f", 1)).await.unwrap();
+    let path = format!("/queue/purge?id={}", event("f", 1).id);
+    assert!(ask(&queue, "POST", &path).now_or_never().is_none());
+    eventually("it is gone", || queue.size().events == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

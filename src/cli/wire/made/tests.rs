@@ -64,7 +64,7 @@ async fn made(state: &tempfile::TempDir) -> Arc<Made> {
     let mut wiring = Wiring::new(64 << 20, Duration::from_secs(5), false).unwrap();
     let place = super::super::Place::at(state.path());
     wiring.keep_state_in(place).await.unwrap();
-    Made::new(Arc::new(wiring))
+    Made::new(Arc::new(wiring), CancellationToken::new())
 }
 
 /// Runs a mapping through its life; `put` sends the nth record.

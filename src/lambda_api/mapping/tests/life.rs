@@ -1,5 +1,6 @@
 //! What becomes of a change after it was answered.
 
+use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, queue, stream};
@@ -31,6 +32,25 @@ async fn one_change_at_a_time_unless_it_is_stuck() {
     assert_eq!(stage.ask("DELETE", &path, Value::Null).await.0, 400, "once is enough");
     stage.gone(&uuid).await;
     assert_eq!(stage.log(), ["start", "stop", "forget"].map(|verb| format!("{verb} {uuid}")));
+}
+
+/// The server drops a handler whose caller has gone, wherever it waits.
+#[tokio::test]
+async fn what_was_begun_is_finished_without_its_caller() {
+    let stage = Stage::new().await;
+    let create = stage.create(json!({"EventSourceArn": queue("q"), "FunctionName": "f"}));
+    assert!(create.now_or_never().is_none(), "it waits for the disk");
+    let uuid = loop {
+        let (_, listed) = stage.ask("GET", "", Value::Null).await;
+        match listed["EventSourceMappings"][0]["UUID"].as_str() {
+            Some(uuid) => break uuid.to_owned(),
+            None => tokio::task::yield_now().await,
+        }
+    };
+    stage.settled(&uuid, "Enabled").await;
+    let path = format!("/{uuid}");
+    assert!(stage.ask("DELETE", &path, Value::Null).now_or_never().is_none());
+    stage.gone(&uuid).await;
 }
 
 #[tokio::test]
