@@ -98,6 +98,7 @@ fn settings(batch_size: usize, policy: Policy) -> Settings {
         policy,
         maximum_concurrency: None,
         timeout: None,
+        strict: true,
         drain: Duration::ZERO,
         once: false,
     }

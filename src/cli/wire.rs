@@ -56,6 +56,8 @@ pub(super) struct Wiring {
 struct Function {
     host: Host,
     timeout: Duration,
+    /// How often it may run at once.
+    places: usize,
 }
 
 /// Where batches go, with what the target takes.
@@ -64,6 +66,7 @@ struct Way {
     timeout: Option<Duration>,
     /// How long a request may wait at the target's door.
     queueing: Duration,
+    places: Option<usize>,
     budget: usize,
 }
 
@@ -71,6 +74,8 @@ struct Way {
 trait Outlet: Send + Sync {
     /// How long one invocation may take.
     fn timeout(&self) -> Option<Duration>;
+    /// How many batches run at once, at most, where that is ours to say: more would only wait.
+    fn places(&self) -> Option<usize>;
     /// The largest event it takes.
     fn budget(&self) -> usize;
     /// For batches of this shape.
@@ -80,6 +85,10 @@ trait Outlet: Send + Sync {
 impl Outlet for Way {
     fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    fn places(&self) -> Option<usize> {
+        self.places
     }
 
     fn budget(&self) -> usize {
@@ -158,9 +167,10 @@ impl Wiring {
     /// The same, by the host's own settings.
     pub async fn host(&self, name: &str, settings: klr_host::Settings) -> anyhow::Result<()> {
         let timeout = settings.timeout;
+        let places = settings.concurrency * settings.max_concurrency.unwrap_or(1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let host = Host::start(settings, listener).await?;
-        self.functions().insert(name.to_owned(), Function { host, timeout });
+        self.functions().insert(name.to_owned(), Function { host, timeout, places });
         Ok(())
     }
 
@@ -200,6 +210,7 @@ impl Wiring {
                 })?,
                 timeout: to.timeout,
                 queueing: Duration::ZERO,
+                places: None,
                 budget: to.maximum_payload_bytes,
             }),
             Target::Function(name) => self.function_way(name),
@@ -208,11 +219,11 @@ impl Wiring {
     }
 
     fn function_way(&self, name: &str) -> anyhow::Result<Way> {
-        let (address, timeout) = {
+        let (address, timeout, places) = {
             let functions = self.functions();
             let function =
                 functions.get(name).with_context(|| format!("function {name} does not run here"))?;
-            (function.host.address(), function.timeout)
+            (function.host.address(), function.timeout, function.places)
         };
         let uri = Url::parse(&format!("http://{address}")).context("the host's own address")?;
         let settings = sink::Settings {
@@ -228,6 +239,7 @@ impl Wiring {
             timeout: Some(timeout),
             // The host's own queue waits as long as the function may run; past that it says 429.
             queueing: timeout + Duration::from_secs(1),
+            places: Some(places),
             budget: LARGEST_EVENT,
         })
     }
@@ -246,6 +258,8 @@ impl Wiring {
         status: Arc<Status>,
     ) -> anyhow::Result<Mapping> {
         let lanes = source::lanes(mapping);
+        // One is received while another runs.
+        let places = outlet.places().map(|places| places.max(2));
         let settings = Settings {
             batch_size: mapping.batch_size,
             window: mapping.window,
@@ -259,8 +273,9 @@ impl Wiring {
                 from_lowest: lanes != Lanes::Partitions,
                 on_failure: mapping.on_failure(),
             },
-            maximum_concurrency: mapping.maximum_concurrency,
+            maximum_concurrency: mapping.maximum_concurrency.into_iter().chain(places).min(),
             timeout: outlet.timeout(),
+            strict: true,
             drain: self.drain,
             once: self.once,
         };
@@ -329,6 +344,7 @@ mod bucket {
                 policy: Policy::default(),
                 maximum_concurrency: None,
                 timeout: way.timeout,
+                strict: true,
                 drain: self.drain,
                 once: self.once,
             };

@@ -247,6 +247,10 @@ impl Invoker for Delivery {
         };
         self.sink.deliver(self.headers.of(batch), event, timeout + self.queueing).await
     }
+
+    fn waits(&self) -> bool {
+        !self.queueing.is_zero()
+    }
 }
 
 #[cfg(test)]

@@ -152,6 +152,11 @@ impl Fleet {
         &self.common.logs
     }
 
+    /// Invocations of a function that run at once, where no concurrency is reserved.
+    pub fn places(&self) -> usize {
+        self.common.settings.concurrency
+    }
+
     /// Answers a request of the Invoke API's, Invoke or InvokeWithResponseStream by its path, which has the function's bare
     /// name. What the invocation is to be known by may be given as an extension ([`RequestId`]); a [`Visit`] makes it a request
     /// to the function's URL. An invocation runs to its end whether its caller waits for it or not.

@@ -134,12 +134,14 @@ impl Drive {
         }
     }
 
-    /// Lets go of everything: back-offs are cut, invocations awaited up to the drain timeout, and what is done by then made
-    /// durable.
+    /// Lets go of everything: back-offs are cut, invocations awaited until they have had their time, and what is done by then
+    /// made durable, which has the drain timeout at most.
     async fn drain(&mut self, stop: &Stop) {
         self.step(Input::Stop);
         let drain = self.settings.drain;
-        if !self.settle(stop.out_of_time(drain)).await {
+        let mut out_of_time = std::pin::pin!(stop.out_of_time(drain));
+        let invoked = self.settle(|drive| !drive.invokes(), out_of_time.as_mut()).await;
+        if !invoked || !self.settle(Self::is_settled, sooner(out_of_time, drain)).await {
             tracing::warn!(
                 mapping = self.status.name,
                 "drain timeout: invocations still in flight will be delivered again"
@@ -148,7 +150,7 @@ impl Drive {
                 task.abort();
                 self.forget(flight, errand, Judged::Throttled(None));
             }
-            self.settle(tokio::time::sleep(LAST_CALL)).await;
+            self.settle(Self::is_settled, tokio::time::sleep(LAST_CALL)).await;
         }
         match tokio::time::timeout(LAST_CALL, self.source.close()).await {
             Ok(Ok(())) => {}
@@ -159,10 +161,14 @@ impl Drive {
         }
     }
 
-    /// Waits for everything outstanding. `false`: not all of it came in time.
-    async fn settle(&mut self, out_of_time: impl Future<Output = ()>) -> bool {
+    /// Waits until it is `settled`. `false`: not in time.
+    async fn settle(
+        &mut self,
+        settled: impl Fn(&Self) -> bool,
+        out_of_time: impl Future<Output = ()>,
+    ) -> bool {
         let mut out_of_time = std::pin::pin!(out_of_time);
-        while !(self.tasks.is_empty() && self.checkpoint.is_none()) {
+        while !settled(self) {
             tokio::select! {
                 biased;
                 Some(answer) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => self.answered(answer),
@@ -171,6 +177,15 @@ impl Drive {
             }
         }
         true
+    }
+
+    /// Nothing is outstanding.
+    fn is_settled(&self) -> bool {
+        self.tasks.is_empty() && self.checkpoint.is_none()
+    }
+
+    fn invokes(&self) -> bool {
+        self.flights.iter().any(|(_, _, _, errand)| matches!(errand, Errand::Invocation))
     }
 
     fn exhausted(&self) -> bool {
@@ -310,6 +325,11 @@ impl Drive {
             }
         }
     }
+}
+
+/// Waits for either.
+async fn sooner(one: impl Future<Output = ()>, other: Duration) {
+    let _ = tokio::time::timeout(other, one).await;
 }
 
 /// Resolves when the outstanding checkpoint does; never, without one.

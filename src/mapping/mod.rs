@@ -48,6 +48,9 @@ pub struct Settings {
     pub maximum_concurrency: Option<usize>,
     /// How long one invocation may take, the answer included.
     pub timeout: Option<Duration>,
+    /// Queue: whether one is refused whose messages are hidden for less than an invocation may take. AWS looks when a mapping is
+    /// made or changed; one that was let in goes on.
+    pub strict: bool,
     /// How long a drain waits for invocations in flight once the process ends.
     pub drain: Duration,
     /// Stop at the end of what is there now.

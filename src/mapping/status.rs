@@ -24,6 +24,9 @@ pub enum Ending {
     Halted(String),
 }
 
+/// AWS's words for an invocation that failed.
+pub(super) const CALL_FAILED: &str = "Function call failed";
+
 /// What a mapping says of itself.
 #[derive(Debug)]
 pub struct Status {
@@ -34,6 +37,8 @@ pub struct Status {
     /// Told to run at all.
     enabled: bool,
     ready: AtomicBool,
+    /// The last invocation of the function failed.
+    failed: AtomicBool,
     problem: Mutex<Problem>,
     /// It became ready, or halted.
     settled: Notify,
@@ -51,8 +56,15 @@ struct Problem {
 impl Status {
     /// Nothing has happened yet.
     pub fn new(name: impl Into<String>, figures: Figures) -> Self {
-        let (ready, problem, settled) = (AtomicBool::new(false), Mutex::default(), Notify::new());
-        Self { name: name.into(), figures, enabled: true, ready, problem, settled }
+        Self {
+            name: name.into(),
+            figures,
+            enabled: true,
+            ready: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            problem: Mutex::default(),
+            settled: Notify::new(),
+        }
     }
 
     /// Of a mapping that is not to run. AWS: it has no figures, and none are exposed.
@@ -134,6 +146,11 @@ impl Status {
         self.figures.problem.set(1);
     }
 
+    /// How an invocation went. AWS: that of the last one stands, also when its batch was given up.
+    pub fn invoked(&self, failed: bool) {
+        self.failed.store(failed, Ordering::Relaxed);
+    }
+
     /// It works (again).
     pub fn fine(&self) {
         if self.figures.problem.get() == 0 {
@@ -161,6 +178,10 @@ impl Status {
         match problem.what.filter(|_| lasting) {
             Some(what) => format!("PROBLEM: {what}"),
             None if self.figures.invoked.get() == 0 => "No records processed".into(),
+            // While it is tried again it is a problem above, and given time.
+            None if problem.since.is_none() && self.failed.load(Ordering::Relaxed) => {
+                format!("PROBLEM: {CALL_FAILED}")
+            }
             None => "OK".into(),
         }
     }
@@ -227,6 +248,19 @@ mod tests {
         status.problem("the sink is down");
         assert_eq!(status.last_processing_result(), "PROBLEM: a person must change something");
         assert_eq!(status.figures.problem.get(), 1);
+    }
+
+    #[test]
+    fn the_last_invocation_is_told_of_when_its_batch_was_given_up_as_well() {
+        let status = Status::new("orders", Figures::default());
+        status.figures.invoked.inc();
+        for (failed, told) in [(true, "PROBLEM: Function call failed"), (false, "OK")] {
+            status.invoked(failed);
+            status.problem("Function call failed");
+            assert_eq!(status.result_after(Duration::from_secs(10)), "OK");
+            status.fine();
+            assert_eq!(status.result_after(Duration::from_secs(10)), told);
+        }
     }
 
     #[tokio::test]

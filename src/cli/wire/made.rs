@@ -49,6 +49,10 @@ impl Outlet for Target {
         self.0.timeout()
     }
 
+    fn places(&self) -> Option<usize> {
+        self.0.places()
+    }
+
     fn budget(&self) -> usize {
         LARGEST_EVENT
     }
@@ -141,7 +145,10 @@ async fn run(wiring: Arc<Wiring>, mapping: config::Mapping, target: Target, stat
     let [mut wait, longest] = AGAIN;
     let wired = loop {
         match wiring.deliver(&mapping, &target, Arc::clone(&status)).await {
-            Ok(wired) => break wired,
+            Ok(mut wired) => {
+                wired.means.settings.strict = false;
+                break wired;
+            }
             Err(error) => status.problem(format!("{error:#}")),
         }
         tokio::select! {

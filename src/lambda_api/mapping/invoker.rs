@@ -97,6 +97,10 @@ mod tests {
             None
         }
 
+        fn places(&self) -> Option<usize> {
+            None
+        }
+
         async fn invoke(&self, _: Bytes) -> Response<Body> {
             let mut answer = Response::builder().status(self.0);
             if let Some(kind) = self.1 {

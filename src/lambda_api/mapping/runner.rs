@@ -40,6 +40,9 @@ pub trait Function: Send + Sync + 'static {
     /// How long it may take; `None`: there is no such function.
     fn timeout(&self) -> Option<Duration>;
 
+    /// How often it may run at once here; `None`: nobody can say.
+    fn places(&self) -> Option<usize>;
+
     /// Invokes it, and answers as the Invoke API does.
     async fn invoke(&self, event: Bytes) -> Response<Body>;
 }

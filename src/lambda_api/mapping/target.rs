@@ -41,6 +41,10 @@ impl Function for Target {
         Some(Duration::from_secs(resolved.version.config.timeout.into()))
     }
 
+    fn places(&self) -> Option<usize> {
+        Some(self.api.upgrade()?.fleet.get()?.places())
+    }
+
     async fn invoke(&self, event: Bytes) -> Response<Body> {
         let Some(api) = self.api.upgrade() else {
             // Only while the process ends.

@@ -85,6 +85,7 @@ impl Drive {
             Judged::Failed(_) | Judged::Misreported(_) | Judged::Broken | Judged::Rejected => {
                 figures.invoke_errors.inc();
                 figures.failed.inc_by(records.len() as u64);
+                self.status.invoked(true);
             }
             Judged::Partial(failed) => {
                 figures.failed.inc_by(failed.len() as u64);
@@ -95,7 +96,8 @@ impl Drive {
             Judged::Unreachable(_) => {
                 figures.unreachable.inc();
             }
-            Judged::Done | Judged::TooLarge | Judged::Unanswered => {}
+            Judged::Done => self.status.invoked(false),
+            Judged::TooLarge | Judged::Unanswered => {}
         }
         self.step(Input::Answered(flight, heard));
     }

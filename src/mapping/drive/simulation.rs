@@ -94,6 +94,7 @@ fn settings() -> Settings {
         policy: Policy::default(),
         maximum_concurrency: None,
         timeout: None,
+        strict: true,
         drain: Duration::from_secs(25),
         once: false,
     }

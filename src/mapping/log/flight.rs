@@ -13,6 +13,7 @@ use super::{
 };
 use crate::mapping::{
     next::{GivenUp, Judged, Next, Tries, next},
+    status::CALL_FAILED,
     window,
 };
 
@@ -140,9 +141,7 @@ impl Log {
         piece.tries.request = request.or(piece.tries.request);
         flight.problem = match &judged {
             Judged::Unreachable(why) => Some(why.clone()),
-            Judged::Failed(_) | Judged::Misreported(_) | Judged::Partial(_) => {
-                Some("Function call failed".into())
-            }
+            Judged::Failed(_) | Judged::Misreported(_) | Judged::Partial(_) => Some(CALL_FAILED.into()),
             _ => None,
         };
         flight.phase = Phase::Backoff(now.instant);

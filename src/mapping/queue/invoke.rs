@@ -141,14 +141,20 @@ impl Engine {
     async fn invoked(&self, piece: &Piece) -> (Outcome, Option<Instant>) {
         let mut invocation = self.invoker.invoke(&piece.records, None, self.timeout());
         let (mut keeps, mut held) = (self.invoker.waits(), None);
+        let mut due = piece.invisible_until().unwrap_or_else(Instant::now);
         loop {
-            let visibility = self.lanes().visibility;
-            let until = held.or_else(|| piece.invisible_until()).unwrap_or_else(Instant::now);
+            // A queue may have none by now: what is in flight is hidden as long as it may run.
+            let span = self.lanes().visibility.max(self.timeout()).max(SHORTLY);
             tokio::select! {
                 delivered = invocation.as_mut() => return (delivered.outcome, held),
-                () = tokio::time::sleep_until(until - SHORTLY.min(visibility / 4)), if keeps => {
-                    let hidden = self.hide_again(piece, visibility).await.ok();
-                    (keeps, held) = (hidden.is_some(), hidden.or(held));
+                () = tokio::time::sleep_until(due - SHORTLY.min(span / 4)), if keeps => {
+                    match self.hide_again(piece, span).await {
+                        // Who is refused is visible already, or gone; the others are ours still.
+                        Ok((until, refused)) => {
+                            (keeps, held, due) = (refused < piece.len(), Some(until), until);
+                        }
+                        Err(kind) => (keeps, due) = (matches!(kind, Kind::Retry { .. }), due + PROBE),
+                    }
                 }
             }
         }
@@ -227,30 +233,32 @@ impl Engine {
     async fn hold(&self, piece: &mut Piece) -> bool {
         let span = self.lanes().visibility.clamp(HOLD, Duration::from_secs(3600));
         match self.hide_again(piece, span).await {
-            Ok(until) => {
+            Ok((until, 0)) => {
                 piece.held_until(until);
                 true
             }
+            Ok(_) => false,
             // A passing fault: the batch may still be hidden by its own timeout.
             Err(kind) => matches!(kind, Kind::Retry { .. }) && !self.expired(piece, PROBE),
         }
     }
 
-    /// Hides a batch from now on. Until when.
-    async fn hide_again(&self, piece: &Piece, span: Duration) -> Result<Instant, Kind> {
+    /// Hides a batch from now on. Until when, and how many of it the queue refused to.
+    async fn hide_again(&self, piece: &Piece, span: Duration) -> Result<(Instant, usize), Kind> {
         let begun = Instant::now();
-        let (error, kind) = match self.source.hold(&piece.places(), span).await {
-            Ok(mut refused) => match refused.pop() {
-                None => return Ok(begun + span),
-                Some(refused) => (refused.error, Kind::Stop),
-            },
-            Err(error) => {
-                let kind = error.kind();
-                (error, kind)
-            }
+        let warn = |error: &klr_contract::Error| {
+            tracing::warn!(mapping = self.status.name, %error, "the queue does not keep messages hidden");
         };
-        tracing::warn!(mapping = self.status.name, %error, "the queue does not keep messages hidden");
-        Err(kind)
+        match self.source.hold(&piece.places(), span).await {
+            Ok(refused) => {
+                refused.first().into_iter().for_each(|first| warn(&first.error));
+                Ok((begun + span, refused.len()))
+            }
+            Err(error) => {
+                warn(&error);
+                Err(error.kind())
+            }
+        }
     }
 
     /// Deletes what succeeded; the rest is left to its visibility timeout.

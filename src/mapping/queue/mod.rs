@@ -163,11 +163,16 @@ impl Engine {
         if timeout <= visibility {
             return Ok(());
         }
-        Err(format!(
+        let why = format!(
             "Queue visibility timeout: {} seconds is less than Function timeout: {} seconds",
             visibility.as_secs(),
             timeout.as_secs()
-        ))
+        );
+        if self.settings.strict {
+            return Err(why);
+        }
+        tracing::warn!(mapping = self.status.name, "{why}: messages may be delivered twice");
+        Ok(())
     }
 
     async fn supervise(self: Arc<Self>) -> Ending {

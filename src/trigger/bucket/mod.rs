@@ -131,4 +131,8 @@ impl Invoker for Delivery {
             None => Outcome::Rejected.into(),
         }
     }
+
+    fn waits(&self) -> bool {
+        !self.queueing.is_zero()
+    }
 }

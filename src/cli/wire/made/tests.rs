@@ -24,6 +24,10 @@ impl Function for Notes {
         Some(Duration::from_secs(3))
     }
 
+    fn places(&self) -> Option<usize> {
+        None
+    }
+
     async fn invoke(&self, event: Bytes) -> Response<Body> {
         self.0.lock().unwrap().push(serde_json::from_slice(&event).unwrap());
         Response::new(Body::from("null"))

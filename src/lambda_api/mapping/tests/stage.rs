@@ -82,6 +82,8 @@ impl Runner for Told {
     }
 
     async fn forget(&self, mapping: &config::Mapping) {
+        // It takes its time, in which the mapping is still there.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         self.note("forget", &mapping.name);
     }
 }

@@ -108,6 +108,7 @@ impl World {
             policy: Policy::default(),
             maximum_concurrency: None,
             timeout: None,
+            strict: true,
             drain: Duration::from_secs(1),
             once: false,
         }
