@@ -1,6 +1,9 @@
 //! An invocation on its way: from whoever asked, through the queue and a process, back to whoever asked.
 
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
@@ -81,6 +84,7 @@ impl Flight {
             // Its environment did not start: it was invoked all the same.
             None => {
                 self.metrics.invocations.fetch_add(1, Relaxed);
+                self.metrics.took(self.since.map_or(Duration::ZERO, |since| since.elapsed()));
             }
         }
         self.metrics.count(&done.outcome);

@@ -258,12 +258,17 @@ impl Function {
         let _ = self.places.acquire_many(all).await;
     }
 
+    /// Whether something runs or waits that was accepted.
+    pub(crate) fn busy(&self) -> bool {
+        self.places.available_permits() < self.most
+    }
+
     /// Tells those who wait that their turn will not come.
     pub(crate) fn close(&self) {
         self.pool.drain().into_iter().for_each(Flight::turn_away);
     }
 
-    /// Ends the processes. Call it when idle, or after cancelling the plan's `kill`.
+    /// Ends the processes, with what they have in hand.
     pub(crate) async fn terminate(&self) {
         self.plan.end.cancel();
         self.initialised.send_replace(Some(false));

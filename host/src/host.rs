@@ -111,15 +111,20 @@ pub(crate) async fn finish(function: &Function, callers: impl Future<Output = ()
         function.idle().await;
     };
     if tokio::time::timeout(within, finished).await.is_err() {
-        tracing::warn!(?within, "invocations were still running and are cut off");
+        match function.busy() {
+            true => tracing::warn!(?within, "invocations were still running and are cut off"),
+            false => tracing::warn!(?within, "callers that have not sent their requests are cut off"),
+        }
         function.close();
+    }
+    if tokio::time::timeout(ENDING, function.terminate()).await.is_err() {
         function.plan.kill.cancel();
-        if !gone {
-            let _ = tokio::time::timeout(LAST, callers).await;
+        if tokio::time::timeout(LAST, function.terminate()).await.is_err() {
+            tracing::error!("the function's process could not be ended");
         }
     }
-    if tokio::time::timeout(ENDING + LAST, function.terminate()).await.is_err() {
-        tracing::error!("the function's process could not be ended");
+    if !gone {
+        let _ = tokio::time::timeout(LAST, callers).await;
     }
     // Bounded: nobody may be reading what we write.
     let _ = tokio::time::timeout(LAST, function.plan.logs.flush()).await;

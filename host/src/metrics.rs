@@ -55,6 +55,11 @@ impl Metrics {
     /// An invocation has run for this long.
     pub(crate) fn ran(&self, took: Duration) {
         self.running.fetch_sub(1, Relaxed);
+        self.took(took);
+    }
+
+    /// So long an invocation took, or the start within it that failed.
+    pub(crate) fn took(&self, took: Duration) {
         self.durations.observe(took);
     }
 

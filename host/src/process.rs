@@ -3,7 +3,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::process::ExitStatusExt},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -302,7 +302,9 @@ async fn reap(
         tracing::error!(%error, "cannot wait for the function's process");
         std::process::ExitStatus::default()
     });
-    let out_of_memory = limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
+    // It is counted for the group, and may have been a child of its own, long ago.
+    let killed = status.signal() == Some(rustix::process::Signal::KILL.as_raw());
+    let out_of_memory = killed && limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
     told.send_replace(Some(Exit { status, out_of_memory }));
     // What has left the group.
     let clear = move || {

@@ -11,7 +11,7 @@ use self::failure::Failure;
 use crate::{
     Source,
     ending::Ending,
-    environment::{Environment, Environments},
+    environment::{Environment, Environments, ON_DEMAND},
     exchange::{Due, Exchange},
     exit::Exit,
     extension::{
@@ -65,12 +65,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What a start may take.
+    /// What a start may take that an invocation waits for.
     pub(crate) fn init_limit(&self) -> Duration {
-        if self.max_concurrency.is_some() || self.snap_start {
-            return self.timeout.clamp(SHORTEST_LONG_INIT, LONGEST_INIT);
-        }
-        INIT_LIMIT
+        self.init_limit_of(self.max_concurrency.is_some() || self.snap_start)
+    }
+
+    fn init_limit_of(&self, ahead: bool) -> Duration {
+        if ahead { self.timeout.clamp(SHORTEST_LONG_INIT, LONGEST_INIT) } else { INIT_LIMIT }
     }
 }
 
@@ -110,7 +111,7 @@ impl Sandbox {
         let phase = if environment.begin() { Phase::Init } else { Phase::Invoke };
         let limit = match first.as_ref().and_then(|first| first.deadline) {
             Some(deadline) => deadline.saturating_duration_since(begin),
-            None => plan.init_limit(),
+            None => plan.init_limit_of(environment.kind != ON_DEMAND),
         };
         let (facts, stream) = (Arc::clone(&plan.facts), environment.stream.clone());
         let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone());

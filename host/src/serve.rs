@@ -161,7 +161,8 @@ where
 {
     let served = tracker.spawn(async move {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(LARGEST_HEAD);
+        // Trailers, too: a stream's error is in them.
+        builder.max_buf_size(LARGEST_HEAD).max_header_size(LARGEST_HEAD);
         if let Err(error) = builder.serve_connection(TokioIo::new(stream), service_fn(handle)).await {
             tracing::debug!(%error, "the runtime client's connection ended badly");
         }

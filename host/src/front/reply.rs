@@ -5,10 +5,11 @@
 //! Broker as a new event, so a Trigger without a filter would hand the function its own replies. Hence
 //! [`Reply::Auto`]: nothing to those who ask with `Prefer: reply`, as both do, and the reply to everyone else.
 
+use std::{borrow::Cow, collections::HashMap};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::header;
@@ -57,28 +58,23 @@ fn event(source: &str, id: &str, reply: Bytes) -> Answer {
     answer
 }
 
-/// A reply that is a structured event, with the `id` and `source` it may leave to us.
+/// A reply that is a structured event, with the `id` and `source` it may leave to us. What says `null` there is none: to a
+/// Broker it would be a delivery that failed.
 fn completed(source: &str, id: &str, reply: &Bytes) -> Option<Bytes> {
-    #[derive(Deserialize)]
-    struct Event<'a> {
-        specversion: String,
-        #[serde(rename = "type")]
-        kind: String,
-        #[serde(borrow)]
-        id: Option<&'a RawValue>,
-        #[serde(borrow)]
-        source: Option<&'a RawValue>,
-    }
-    let event: Event = serde_json::from_slice(reply).ok()?;
-    if event.specversion != "1.0" || event.kind.is_empty() {
+    let event: HashMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(reply).ok()?;
+    let text = |name: &str| serde_json::from_str::<Cow<'_, str>>(event.get(name)?.get()).ok();
+    let given = |name: &str| text(name).is_some_and(|text| !text.is_empty());
+    let left = |name: &str| !event.contains_key(name);
+    if text("specversion")? != "1.0" || !given("type") {
         return None;
     }
-    let text = std::str::from_utf8(reply).ok()?;
     // An object of at least two members, so what follows the brace is one of them.
-    let mut members = text.trim_start().strip_prefix('{')?.to_owned();
-    for (name, value, given) in [("source", source, event.source), ("id", id, event.id)] {
-        if given.is_none() {
+    let mut members = std::str::from_utf8(reply).ok()?.trim_start().strip_prefix('{')?.to_owned();
+    for (name, value) in [("source", source), ("id", id)] {
+        if left(name) {
             members.insert_str(0, &format!("\"{name}\":\"{value}\","));
+        } else if !given(name) {
+            return None;
         }
     }
     Some(format!("{{{members}").into())
@@ -104,7 +100,15 @@ mod tests {
             completed(r#" { "specversion":"1.0","type":"t"}"#).unwrap(),
             r#"{"id":"7","source":"arn:x", "specversion":"1.0","type":"t"}"#
         );
-        for other in ["{}", "[1]", r#"{"specversion":"0.3","type":"t"}"#, r#"{"specversion":"1.0"}"#] {
+        for other in [
+            "{}",
+            "[1]",
+            r#"{"specversion":"0.3","type":"t"}"#,
+            r#"{"specversion":"1.0"}"#,
+            r#"{"specversion":"1.0","type":"t","id":null}"#,
+            r#"{"specversion":"1.0","type":"t","id":""}"#,
+            r#"{"specversion":"1.0","type":"t","source":7}"#,
+        ] {
             assert_eq!(completed(other), None, "{other}");
         }
     }

@@ -81,6 +81,8 @@ impl Made {
     /// Stops them all, at the end of the process; each has the drain timeout.
     pub async fn stop_all(&self) {
         self.end.cancel();
+        let uuids: Vec<Uuid> = self.running().keys().copied().collect();
+        futures::future::join_all(uuids.into_iter().map(|uuid| self.stop(uuid))).await;
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -261,7 +261,7 @@ async fn nothing_passes_a_destination_that_is_down() {
     assert!(world.status.figures.destination_errors.get() > 0);
     world.seconds(60).await;
     assert_eq!((world.topic.committed(0), down.taken()), (3, vec![r#"[3,"partition-0"]"#.to_owned()]));
-    assert_eq!(world.status.last_processing_result(), "OK");
+    assert_eq!(world.status.last_processing_result(), "PROBLEM: Function call failed");
     // Twice by its retries, and not once more for the destination's sake.
     assert_eq!(*world.function.calls.lock().unwrap(), 2);
     assert_eq!(world.stop().await, Ending::Settled);

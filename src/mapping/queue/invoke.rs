@@ -144,7 +144,8 @@ impl Engine {
         let mut due = piece.invisible_until().unwrap_or_else(Instant::now);
         loop {
             // A queue may have none by now: what is in flight is hidden as long as it may run.
-            let span = self.lanes().visibility.max(self.timeout()).max(SHORTLY);
+            let timeout = self.timeout();
+            let span = self.lanes().visibility.max(timeout).max(SHORTLY);
             tokio::select! {
                 delivered = invocation.as_mut() => return (delivered.outcome, held),
                 () = tokio::time::sleep_until(due - SHORTLY.min(span / 4)), if keeps => {
