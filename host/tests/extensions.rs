@@ -85,6 +85,19 @@ async fn one_is_told_of_each_invocation_and_of_the_end() {
     assert!(left <= 2.0, "{left} s");
 }
 
+/// Nothing is in hand: the drain ends with its time, and the environment in good order.
+#[tokio::test]
+async fn a_request_that_never_comes_does_not_keep_the_end_from_them() {
+    let code = code(BOOTSTRAP);
+    let extensions = Extensions::new(&[("ext", json!({}))]);
+    let host = start(extensions.beside(quiet(&code))).await;
+    let mut caller = std::net::TcpStream::connect(host.address()).unwrap();
+    std::io::Write::write_all(&mut caller, b"POST / HTTP/1.1\r\nHo").unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    host.stop(Duration::from_millis(300)).await;
+    assert_eq!(event_types(&extensions, "ext"), ["SHUTDOWN"]);
+}
+
 #[tokio::test]
 async fn the_environment_is_free_when_the_extensions_are() {
     let code = code(BOOTSTRAP);

@@ -115,6 +115,8 @@ async fn a_streamed_reply_is_taken_whole_and_its_trailers_are_read() {
     let failed = invoke(&host, r#"{"do":"stream and fail"}"#).await;
     assert_eq!(header(&failed, "x-amz-function-error"), Some("Unhandled"));
     assert_eq!(failed.text().await.unwrap(), r#"{"errorType":"Mid","errorMessage":"stream"}"#);
+    let long = json(invoke(&host, r#"{"do":"stream and fail","times":10000}"#).await).await;
+    assert_eq!((&long["errorType"], long["errorMessage"].as_str().unwrap().len()), (&"Mid".into(), 60_000));
     let odd = json(invoke(&host, r#"{"do":"odd mode"}"#).await).await;
     assert_eq!(odd["errorType"], "Runtime.InvalidResponseModeHeader");
     let cut = json(invoke(&host, r#"{"do":"truncate"}"#).await).await;

@@ -120,7 +120,8 @@ while True:
         assert chunked(id, '{"streamed":true}', {}) == 202
         continue
     elif do == "stream and fail":
-        body = base64.b64encode(b'{"errorType":"Mid","errorMessage":"stream"}').decode()
+        error = {"errorType": "Mid", "errorMessage": "stream" * event.get("times", 1)}
+        body = base64.b64encode(json.dumps(error, separators=(",", ":")).encode()).decode()
         error = {"Lambda-Runtime-Function-Error-Type": "Mid", "Lambda-Runtime-Function-Error-Body": body}
         assert chunked(id, "half", error) == 202
         continue
