@@ -228,7 +228,7 @@ impl Observer {
                 tracing: text(Some(&ended.trace)).and_then(Tracing::of),
             }));
         }
-        let answered = matches!(ended.ending.status, Status::Success | Status::Error);
+        let answered = matches!(ended.ending.status, Status::Success | Status::Error | Status::Reported);
         let mut state = self.lock();
         if std::mem::take(&mut state.engaged) && answered {
             state.unreported = Some(ended);
@@ -263,7 +263,7 @@ impl Observer {
                 let why = ended.why.as_deref().unwrap_or("the environment was lost");
                 Some(Cause::Lost(why, error_type.unwrap_or("Runtime.Unknown")))
             }
-            Status::Success | Status::Error => None,
+            Status::Success | Status::Error | Status::Reported => None,
         };
         if let Some(cause) = cause {
             self.log.platform(&Event::Fault(Fault { request_id, cause }));

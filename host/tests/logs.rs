@@ -146,9 +146,31 @@ async fn timeouts_errors_and_losses_are_told() {
     assert!(lines.contains(&fault.as_str()), "{lines:?}");
     assert!(lines.last().unwrap().ends_with("\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
 
+    // What the runtime reports is the caller's to read, and nothing more.
     id(&host, r#"{"do":"error"}"#).await;
     let records = log.until("REPORT", 1).await;
-    assert!(records.last().unwrap().1.contains("\tStatus: error\tError Type: "), "{records:?}");
+    assert!(!records.last().unwrap().1.contains("Status: "), "{records:?}");
+    id(&host, r#"{"do":"truncate"}"#).await;
+    let records = log.until("REPORT", 1).await;
+    let report = &records.last().unwrap().1;
+    assert!(report.ends_with("\tStatus: error\tError Type: Runtime.TruncatedResponse"), "{report}");
+}
+
+#[tokio::test]
+async fn an_error_that_the_runtime_reports_is_in_the_json_report() {
+    let code = code(BOOTSTRAP);
+    let environment = vec![("AWS_LAMBDA_LOG_FORMAT".to_owned(), "JSON".to_owned())];
+    let (settings, mut log) = Log::of(Settings { environment, ..provided(&code) });
+    let host = start(settings).await;
+    id(&host, r#"{"do":"error"}"#).await;
+    let mut record = Value::Null;
+    while record["type"] != "platform.report" {
+        record = serde_json::from_slice(&log.0.recv().await.unwrap().text).unwrap();
+    }
+    assert_eq!(
+        (&record["record"]["status"], &record["record"]["errorType"]),
+        (&"error".into(), &"Runtime.Unknown".into())
+    );
 }
 
 #[tokio::test]
