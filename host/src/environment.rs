@@ -35,6 +35,8 @@ pub(crate) struct Environment {
     pub(crate) stream: String,
     /// Something was started in it.
     began: AtomicBool,
+    /// The last start in it failed.
+    failed: AtomicBool,
     /// What its processes see of the file system, if not all as it is.
     pub(crate) mounts: Option<Mounts>,
     /// Its `/tmp`. AWS: a reset does not clear it.
@@ -50,6 +52,16 @@ impl Environment {
     /// Whether what is started now is the first in it.
     pub(crate) fn begin(&self) -> bool {
         !self.began.swap(true, Relaxed)
+    }
+
+    /// What was started has initialised, or failed to.
+    pub(crate) fn settle(&self, failed: bool) {
+        self.failed.store(failed, Relaxed);
+    }
+
+    /// Whether what was started last failed to initialise.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 }
 
@@ -78,7 +90,8 @@ impl Environments {
         }
         let kind = self.kind.unwrap_or_else(on_demand);
         let stream = Variables::log_stream(&self.version);
-        Environment { kind, stream, began: AtomicBool::new(false), mounts, temporary }
+        let (began, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Environment { kind, stream, began, failed, mounts, temporary }
     }
 }
 

@@ -131,8 +131,8 @@ impl Observer {
         &self.memory
     }
 
-    /// Its processes are about to be started.
-    pub(crate) fn init_start(&self, phase: Phase) {
+    /// Its processes are about to be started. If that is a start tried `again`, the log has it already.
+    pub(crate) fn init_start(&self, phase: Phase, again: bool) {
         let facts = &self.facts;
         let instance = Instance {
             function_name: &facts.function.function_name,
@@ -140,13 +140,18 @@ impl Observer {
             instance_id: &self.name,
             instance_max_memory: u64::from(facts.memory_mb) * 1024 * 1024,
         };
-        self.log.platform(&Event::InitStart(InitStart {
+        let event = Event::InitStart(InitStart {
             initialization_type: self.kind,
             phase,
             runtime_version: &facts.runtime_version,
             runtime_version_arn: &facts.runtime_version_arn,
             instance: Some(instance),
-        }));
+        });
+        if again {
+            self.log.telemetry().publish(Timestamp::now(), &event);
+        } else {
+            self.log.platform(&event);
+        }
     }
 
     /// They asked for work, or failed to.

@@ -108,6 +108,8 @@ impl Sandbox {
         let begin = Instant::now();
         // AWS: what an environment is initialised by again is a part of the next invocation.
         let phase = if environment.begin() { Phase::Init } else { Phase::Invoke };
+        // AWS: what is tried again within an invocation is one start.
+        let again = first.is_some() && environment.failed();
         let limit = match first.as_ref().and_then(|first| first.deadline) {
             Some(deadline) => deadline.saturating_duration_since(begin),
             None => plan.init_limit(),
@@ -118,7 +120,7 @@ impl Sandbox {
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
-        observer.init_start(phase);
+        observer.init_start(phase, again);
         let (sandbox, started) = match Self::bind(plan, environment, &exchange) {
             Ok(mut sandbox) => {
                 let started = tokio::time::timeout(limit, sandbox.initialise()).await;
@@ -128,6 +130,7 @@ impl Sandbox {
         };
         let ending = started.as_ref().map_or_else(Failure::ending, |()| Ending::success());
         observer.init_done(phase, begin.elapsed(), &ending);
+        environment.settle(started.is_err());
         match (sandbox, started) {
             (Some(sandbox), Ok(())) => {
                 tracing::debug!(took = ?begin.elapsed(), "the function initialised");

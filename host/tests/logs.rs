@@ -177,16 +177,32 @@ async fn an_error_that_the_runtime_reports_is_in_the_json_report() {
 async fn a_start_that_fails_is_told() {
     let code = code(BOOTSTRAP);
     let environment = vec![("EXIT_INIT".to_owned(), "7".to_owned())];
-    let (settings, mut log) = Log::of(Settings { environment, ..provided(&code) });
+    // Not ahead: it would be tried for nobody, too.
+    let (settings, mut log) = Log::of(Settings { environment, ahead: false, ..provided(&code) });
     let host = start(settings).await;
     let id = id(&host, "{}").await;
     let records = log.until("REPORT", 1).await;
     let lines = platform(&records);
-    let report = lines.iter().find(|line| line.starts_with("INIT_REPORT")).unwrap();
-    assert!(report.starts_with("INIT_REPORT Init Duration: "), "{report}");
-    assert!(report.ends_with(" ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"), "{report}");
-    assert!(lines.iter().any(|line| line.contains("\tPhase: invoke\tStatus: error")), "{lines:?}");
-    assert!(lines.contains(&format!("START RequestId: {id} Version: $LATEST").as_str()), "{lines:?}");
+    // Once, though it was tried again within the invocation.
+    let [begun, init, again, start, .., report] = lines[..] else { panic!("{lines:?}") };
+    assert!(begun.starts_with("INIT_START ") && init.starts_with("INIT_REPORT Init Duration: "), "{lines:?}");
+    assert!(init.ends_with(" ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+    assert!(again.ends_with(" ms\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+    assert_eq!(start, format!("START RequestId: {id} Version: $LATEST"));
+    assert!(report.ends_with("\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+}
+
+/// It is another start.
+#[tokio::test]
+async fn a_start_after_a_loss_is_told() {
+    let code = code(BOOTSTRAP);
+    let (settings, mut log) = Log::of(provided(&code));
+    let host = start(settings).await;
+    id(&host, r#"{"do":"kill"}"#).await;
+    id(&host, "{}").await;
+    let records = log.until("REPORT", 2).await;
+    let starts = platform(&records).iter().filter(|line| line.starts_with("INIT_START")).count();
+    assert_eq!(starts, 2, "{records:?}");
 }
 
 #[tokio::test]
