@@ -17,7 +17,7 @@ use crate::{
     extension::{self, Registry},
     invocation::Invocation,
     launch::Launch,
-    logs::{Stream, Writer},
+    logs::{Stream, Tail, Writer},
     memory::Memory,
     settings::Settings,
     telemetry::event::{
@@ -103,9 +103,18 @@ struct State {
 }
 
 impl Observer {
-    /// Of an environment of this kind that writes to a log stream of this name.
-    pub(crate) fn new(facts: Arc<Facts>, kind: &'static str, name: String, writer: Writer) -> Self {
-        let log = Stream::new(&name, writer);
+    /// Of an environment of this kind that writes to a log stream of this name; with the end of the log that is still to be
+    /// told.
+    pub(crate) fn new(
+        facts: Arc<Facts>,
+        kind: &'static str,
+        name: String,
+        writer: Writer,
+        left: Vec<u8>,
+    ) -> Self {
+        // What a process with several in hand writes is nobody's in particular.
+        let tail = if facts.several { Tail::default() } else { Tail::after(left) };
+        let log = Stream::new(&name, writer, tail);
         let extensions = Registry::new(facts.several);
         Self { facts, kind, name, log, extensions, memory: Memory::default(), state: Mutex::default() }
     }
@@ -190,10 +199,7 @@ impl Observer {
 
     /// An invocation is handed to the runtime.
     pub(crate) fn start(&self, invocation: &Invocation) {
-        // What a process with several in hand writes is nobody's in particular.
-        if invocation.tail && !self.facts.several {
-            self.log.tail().begin();
-        }
+        self.log.tail().begin(invocation.tail);
         self.log.platform(&Event::Start(Start {
             request_id: &invocation.id,
             version: &self.facts.function.function_version,

@@ -115,7 +115,8 @@ impl Sandbox {
             None => plan.init_limit(),
         };
         let (facts, stream) = (Arc::clone(&plan.facts), environment.stream.clone());
-        let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone());
+        let left = environment.left();
+        let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone(), left);
         let observer = Arc::new(observer);
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
@@ -353,8 +354,10 @@ impl Sandbox {
 
     async fn end(self, reason: Reason) {
         // The endpoint is there to the last: extensions ask it what comes next.
-        let Self { process, extensions, endpoint, .. } = self;
-        shutdown::end(process, extensions, &endpoint.exchange.observer, reason).await;
+        let Self { process, extensions, endpoint, environment, .. } = self;
+        let observer = &endpoint.exchange.observer;
+        shutdown::end(process, extensions, observer, reason).await;
+        environment.leave(observer.log().tail().left());
     }
 
     /// Where its process is served.

@@ -19,8 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-pub(crate) use self::console::Console;
-use self::tail::Tail;
+pub(crate) use self::{console::Console, tail::Tail};
 use crate::{
     Logs,
     telemetry::{
@@ -132,8 +131,8 @@ struct Inner {
 }
 
 impl Stream {
-    pub(crate) fn new(name: &str, writer: Writer) -> Self {
-        let (telemetry, tail) = (Telemetry::new(), Tail::default());
+    pub(crate) fn new(name: &str, writer: Writer, tail: Tail) -> Self {
+        let telemetry = Telemetry::new();
         let latest = Mutex::new(Timestamp::MIN);
         Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, latest }))
     }
@@ -153,11 +152,19 @@ impl Stream {
         if !self.0.tail.wanted() && matches!(writer.sink, Sink::Traced(_) | Sink::Quiet) {
             return;
         }
+        // AWS: a tail has what an initialisation wrote, and how one failed, but not its first line.
+        let tail = !matches!(event, Event::InitStart(_));
+        let put = |text: &[u8]| {
+            if tail {
+                self.0.tail.push(text);
+            }
+            self.put_platform(at, text);
+        };
         match writer.format {
-            Format::Text => event.lines(at, |line| self.put_platform(at, line.as_bytes())),
+            Format::Text => event.lines(at, |line| put(line.as_bytes())),
             // The report's status says it there.
             Format::Json if matches!(event, Event::Fault(_)) => {}
-            Format::Json if event.level() >= writer.system => self.put_platform(at, &event.json(at)),
+            Format::Json if event.level() >= writer.system => put(&event.json(at)),
             Format::Json => {}
         }
     }
@@ -173,7 +180,6 @@ impl Stream {
     }
 
     fn put_platform(&self, at: Timestamp, text: &[u8]) {
-        self.0.tail.push(text);
         match &self.0.writer.sink {
             Sink::Console(console) => console.try_write(text),
             Sink::Records(records) => {
@@ -257,7 +263,7 @@ mod tests {
 
     #[test]
     fn no_record_is_older_than_the_one_before() {
-        let stream = Stream::new("s", Writer::quiet());
+        let stream = Stream::new("s", Writer::quiet(), Tail::default());
         let times = [20, 10, 30].map(|second| {
             let at = Timestamp::from_second(second).unwrap();
             Timestamp::try_from(stream.record(Source::Function, at, Bytes::new()).at).unwrap().as_second()
