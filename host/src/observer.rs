@@ -199,7 +199,7 @@ impl Observer {
 
     /// An invocation is handed to the runtime.
     pub(crate) fn start(&self, invocation: &Invocation) {
-        self.log.tail().begin(invocation.tail);
+        self.log.begin(invocation.tail);
         self.log.platform(&Event::Start(Start {
             request_id: &invocation.id,
             version: &self.facts.function.function_version,
@@ -266,7 +266,16 @@ impl Observer {
         }
     }
 
+    /// The function has written what it will.
+    fn end(&self) {
+        // Of several that run, a line may be another's.
+        if !self.facts.several {
+            self.log.end();
+        }
+    }
+
     fn report(&self, ended: &Ended) {
+        self.end();
         let (request_id, error_type) = (&*ended.id, ended.ending.error_type.as_deref());
         let cause = match ended.ending.status {
             Status::Timeout => Some(Cause::TimedOut(self.facts.timeout)),
@@ -319,6 +328,7 @@ impl Observer {
     /// runtime or an extension is not done with it yet.
     pub(crate) async fn log_tail(&self, ended: &Ended) -> Vec<u8> {
         tokio::time::sleep(LOG_LAG).await;
+        self.end();
         self.log.tail().end(|| {
             let init = self.lock().init;
             self.with_report(ended, init, |report| self.log.rendered(report))

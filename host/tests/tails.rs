@@ -1,4 +1,5 @@
-//! The end of the log, for a caller who asks for it, under AWS's own Python client.
+//! The end of the log, for a caller who asks for it, under AWS's own Python client: what an initialisation wrote, and lines without
+//! an end.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -7,8 +8,9 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{header, invoke_with, python, start};
-use klr_host::{Host, Logs, Settings};
+use klr_host::{Host, Logs, Record, Settings, Source};
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 
 /// A function under awslambdaric that nothing is started ahead for; nothing where there is none.
 fn function(source: &str) -> Option<(Settings, TempDir)> {
@@ -95,4 +97,49 @@ async fn a_start_that_fails_is_in_the_first_invocations_twice() {
         ],
     );
     assert!(!tail.contains("INIT_START Runtime") && tail.matches("INIT_REPORT").count() == 2, "{tail}");
+}
+
+const UNFINISHED: &str = r#"
+import sys
+
+def handler(event, context):
+    sys.stdout.write(f"line {event}")
+    sys.stdout.flush()
+    sys.stderr.write("another\nand more")
+    sys.stderr.flush()
+"#;
+
+#[tokio::test]
+async fn a_line_without_an_end_is_in_its_invocations_log() {
+    let Some((settings, _code)) = function(UNFINISHED) else { return };
+    let (sender, mut records) = mpsc::channel(10_000);
+    let host = start(Settings { logs: Logs::Records(sender), ..settings }).await;
+    let first = tail(&host, "1").await;
+    for line in ["\nline 1\n", "\nand more\n"] {
+        places(&first, &["START RequestId: ", line]);
+        assert!(
+            !first.contains("END RequestId: ") || first.find(line) < first.find("END RequestId: "),
+            "{first}"
+        );
+    }
+    // Without anybody who waits for it.
+    for event in ["2", "3"] {
+        invoke_with(&host, &[], event).await;
+    }
+    let next = async |records: &mut mpsc::Receiver<Record>| {
+        let record = tokio::time::timeout(Duration::from_secs(20), records.recv()).await.unwrap().unwrap();
+        (record.source, String::from_utf8(record.text.to_vec()).unwrap())
+    };
+    for event in 1..=3 {
+        let mut own = Vec::new();
+        loop {
+            match next(&mut records).await {
+                (Source::Function, text) => own.push(text),
+                (_, text) if text.starts_with("END ") => break,
+                _ => {}
+            }
+        }
+        own.sort();
+        assert_eq!(own, ["and more".to_owned(), "another".to_owned(), format!("line {event}")]);
+    }
 }

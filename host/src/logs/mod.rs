@@ -7,6 +7,7 @@ mod frame;
 pub(crate) mod outlet;
 pub(crate) mod read;
 mod tail;
+mod unfinished;
 
 use std::{
     str::FromStr,
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
+use self::unfinished::Unfinished;
 pub(crate) use self::{console::Console, tail::Tail};
 use crate::{
     Logs,
@@ -126,6 +128,7 @@ struct Inner {
     writer: Writer,
     telemetry: Telemetry,
     tail: Tail,
+    unfinished: Unfinished,
     /// The time of the last record that was handed on.
     latest: Mutex<Timestamp>,
 }
@@ -134,7 +137,8 @@ impl Stream {
     pub(crate) fn new(name: &str, writer: Writer, tail: Tail) -> Self {
         let telemetry = Telemetry::new();
         let latest = Mutex::new(Timestamp::MIN);
-        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, latest }))
+        let unfinished = Unfinished::default();
+        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, unfinished, latest }))
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
@@ -143,6 +147,23 @@ impl Stream {
 
     pub(crate) fn tail(&self) -> &Tail {
         &self.0.tail
+    }
+
+    /// An invocation begins; whether its caller asks for the log's end.
+    pub(crate) fn begin(&self, asked: bool) {
+        self.0.tail.begin(asked);
+        self.0.unfinished.begin();
+    }
+
+    /// The function's invocation ends, and with it the lines it has begun.
+    pub(crate) fn end(&self) {
+        for line in self.0.unfinished.end() {
+            let at = Timestamp::now();
+            if self.keeps(Source::Function, at, None, &line) {
+                self.0.tail.push(&line);
+                self.put(Source::Function, at, &line);
+            }
+        }
     }
 
     /// Writes what the platform has to say. It never waits: it is called between a runtime's calls.
@@ -158,7 +179,7 @@ impl Stream {
             if tail {
                 self.0.tail.push(text);
             }
-            self.put_platform(at, text);
+            self.put(Source::Platform, at, text);
         };
         match writer.format {
             Format::Text => event.lines(at, |line| put(line.as_bytes())),
@@ -179,39 +200,47 @@ impl Stream {
         text
     }
 
-    fn put_platform(&self, at: Timestamp, text: &[u8]) {
+    /// Hands a record on without waiting: where nobody takes it, it is dropped.
+    fn put(&self, source: Source, at: Timestamp, text: &[u8]) {
         match &self.0.writer.sink {
             Sink::Console(console) => console.try_write(text),
             Sink::Records(records) => {
                 let text = Bytes::copy_from_slice(text);
-                if records.try_send(self.record(Source::Platform, at, text)).is_err() {
-                    tracing::warn!(stream = %self.0.name, "a platform record is dropped: nobody takes them");
+                if records.try_send(self.record(source, at, text)).is_err() {
+                    tracing::warn!(stream = %self.0.name, "a record is dropped: nobody takes them");
                 }
             }
-            // Among our own log they would say what our log says already.
+            // Among our own log the platform's would say what our log says already.
+            Sink::Traced(function) if source != Source::Platform => traced(function, text),
             Sink::Traced(_) | Sink::Quiet => {}
         }
     }
 
     /// Writes what the function or an extension wrote, and waits while whoever reads the log is behind.
     pub(crate) async fn write(&self, source: Source, at: Timestamp, level: Option<Level>, text: Bytes) {
-        let writer = &self.0.writer;
-        let object = if writer.format == Format::Json { json_object(&text) } else { None };
-        self.publish(source, at, &text, object);
-        if writer.format == Format::Json {
-            let level = level.or_else(|| object.and_then(level_of));
-            if level.is_some_and(|level| level < writer.application) {
-                return;
-            }
+        if !self.keeps(source, at, level, &text) {
+            return;
         }
         self.0.tail.push(&text);
-        match &writer.sink {
+        match &self.0.writer.sink {
             Sink::Console(console) => console.write(&text).await,
-            Sink::Traced(function) => tracing::info!(function, "{}", String::from_utf8_lossy(&text)),
+            Sink::Traced(function) => traced(function, &text),
             // Nobody takes them any more when the embedder is ending.
             Sink::Records(records) => drop(records.send(self.record(source, at, text)).await),
             Sink::Quiet => {}
         }
+    }
+
+    /// Tells the subscribers of a record, and whether the log keeps it: by its level, where the format is JSON.
+    fn keeps(&self, source: Source, at: Timestamp, level: Option<Level>, text: &[u8]) -> bool {
+        let writer = &self.0.writer;
+        let object = if writer.format == Format::Json { json_object(text) } else { None };
+        self.publish(source, at, text, object);
+        if writer.format != Format::Json {
+            return true;
+        }
+        let level = level.or_else(|| object.and_then(level_of));
+        level.is_none_or(|level| level >= writer.application)
     }
 
     fn publish(&self, source: Source, at: Timestamp, text: &[u8], object: Option<&RawValue>) {
@@ -237,6 +266,10 @@ impl Stream {
         let at = *latest;
         Record { stream: Arc::clone(&self.0.name), at: at.into(), source, text }
     }
+}
+
+fn traced(function: &str, text: &[u8]) {
+    tracing::info!(function, "{}", String::from_utf8_lossy(text));
 }
 
 /// The record, if it is a JSON object.
