@@ -19,9 +19,14 @@ impl Ending {
         Self { status: Status::Success, error_type: None }
     }
 
-    /// The function reported an error.
+    /// The runtime cannot start and said so, or its answer is none.
     pub(crate) fn error(kind: impl Into<String>) -> Self {
         Self { status: Status::Error, error_type: Some(kind.into()) }
+    }
+
+    /// The runtime reported an invocation's error.
+    pub(crate) fn reported(kind: impl Into<String>) -> Self {
+        Self { status: Status::Reported, error_type: Some(kind.into()) }
     }
 
     /// The process, or an extension, was lost.
@@ -57,7 +62,8 @@ impl Ended {
         let (ending, produced) = match answer {
             Answer::Response(reply) => (Ending::success(), reply.len()),
             Answer::Streamed(bytes) => (Ending::success(), *bytes),
-            Answer::Error(kind, document) => (Ending::error(kind), document.len()),
+            Answer::Error(kind, document) => (Ending::reported(kind), document.len()),
+            Answer::Invalid(kind, document) => (Ending::error(kind), document.len()),
         };
         Self { answering, produced, ..Self::lost(flight, ending, None) }
     }

@@ -1,9 +1,12 @@
 //! What an execution environment has while its processes come and go.
 
 use std::{
-    fs, io,
+    fs, io, mem,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use uuid::Uuid;
@@ -35,6 +38,10 @@ pub(crate) struct Environment {
     pub(crate) stream: String,
     /// Something was started in it.
     began: AtomicBool,
+    /// The last start in it failed.
+    failed: AtomicBool,
+    /// The end of the log of what ended without an invocation to tell it.
+    left: Mutex<Vec<u8>>,
     /// What its processes see of the file system, if not all as it is.
     pub(crate) mounts: Option<Mounts>,
     /// Its `/tmp`. AWS: a reset does not clear it.
@@ -50,6 +57,26 @@ impl Environment {
     /// Whether what is started now is the first in it.
     pub(crate) fn begin(&self) -> bool {
         !self.began.swap(true, Relaxed)
+    }
+
+    /// What was started has initialised, or failed to.
+    pub(crate) fn settle(&self, failed: bool) {
+        self.failed.store(failed, Relaxed);
+    }
+
+    /// Keeps the end of a log for what is started next.
+    pub(crate) fn leave(&self, tail: Vec<u8>) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = tail;
+    }
+
+    /// What was left by what ran before.
+    pub(crate) fn left(&self) -> Vec<u8> {
+        mem::take(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether what was started last failed to initialise.
+    pub(crate) fn failed(&self) -> bool {
+        self.failed.load(Relaxed)
     }
 }
 
@@ -78,7 +105,8 @@ impl Environments {
         }
         let kind = self.kind.unwrap_or_else(on_demand);
         let stream = Variables::log_stream(&self.version);
-        Environment { kind, stream, began: AtomicBool::new(false), mounts, temporary }
+        let (began, failed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Environment { kind, stream, began, failed, left: Mutex::default(), mounts, temporary }
     }
 }
 

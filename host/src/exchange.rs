@@ -51,6 +51,8 @@ pub(crate) enum Answer {
     Streamed(usize),
     /// An error type in Lambda's terms, and the document the caller gets.
     Error(String, Bytes),
+    /// Something that cannot be passed on: the same, of ours.
+    Invalid(String, Bytes),
 }
 
 /// One process's half of the Runtime API.
@@ -251,7 +253,7 @@ impl Exchange {
         let outcome = match answer {
             Answer::Response(reply) => Outcome::Replied(reply),
             Answer::Streamed(_) => Outcome::Replied(Bytes::new()),
-            Answer::Error(_, document) => Outcome::Failed(document),
+            Answer::Error(_, document) | Answer::Invalid(_, document) => Outcome::Failed(document),
         };
         self.tell(flight, outcome, ended, held);
         self.heard.notify_waiters();

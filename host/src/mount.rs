@@ -5,6 +5,7 @@
 //! a system call between fork and exec would be unsafe code. Root needs no more than that; anybody else is given a user
 //! namespace too, in which the function sees itself as root, where the kernel allows those. Both mount points have to
 //! exist; root makes them. Several layers are one overlay: nothing is copied, and a file of a later one hides an earlier's.
+//! Without layers `/opt` is empty where the host is a program of its own, and the machine's own where that is needed.
 //! Where any of it is missing, all stays where it is, the log says why, and variables and search paths say where.
 
 use std::{
@@ -62,6 +63,8 @@ pub(crate) struct Mounts {
     code: Option<PathBuf>,
     /// At `/opt`, the one that wins first. Empty: the machine's own is there.
     opt: Vec<PathBuf>,
+    /// Nothing is there, as on Lambda without layers.
+    bare: bool,
     tmp: Tmp,
 }
 
@@ -77,17 +80,23 @@ enum Tmp {
 }
 
 impl Mounts {
-    /// Of a code directory and folders for `/opt`, the one that wins first, as far as the machine allows it. `None`: not at all.
-    pub(crate) async fn new(code: Option<&Path>, opt: Vec<PathBuf>) -> Option<Self> {
+    /// Of a code directory and folders for `/opt`, the one that wins first, as far as the machine allows it. `bare`: without
+    /// folders there is nothing at `/opt`. `None`: not at all.
+    pub(crate) async fn new(code: Option<&Path>, opt: Vec<PathBuf>, bare: bool) -> Option<Self> {
         if code.is_none() && opt.is_empty() {
             return None;
         }
         let tools = TOOLS.get_or_init(Tools::find).await.clone()?;
         let code = code.filter(|_| present(TASK, &tools)).map(Path::to_owned);
         let opt = if opt.is_empty() || present(OPT, &tools) { opt } else { Vec::new() };
-        let mut mounts = Self { tools, code, opt, tmp: Tmp::Shared };
+        let mut mounts = Self { tools, code, opt, bare: false, tmp: Tmp::Shared };
         if mounts.opt.len() > 1 && !mounts.overlay().await {
             mounts.opt.clear();
+        }
+        if bare {
+            mounts.bare = true;
+            // A convenience: where it cannot be had, the machine's own does no harm.
+            mounts.bare = mounts.work().await;
         }
         (mounts.code.is_some() || !mounts.opt.is_empty()).then_some(mounts)
     }
@@ -147,7 +156,7 @@ impl Mounts {
 
     /// Whether the machine's own `/opt` is out of sight.
     pub(crate) fn hides_opt(&self) -> bool {
-        !self.opt.is_empty() && !self.opt.iter().any(|folder| folder == Path::new(OPT))
+        self.bare || !self.opt.is_empty() && !self.opt.iter().any(|folder| folder == Path::new(OPT))
     }
 
     /// What starts `program` with that view, in `directory` (as it is seen).
@@ -167,6 +176,9 @@ impl Mounts {
             bind(READ_ONLY, code, TASK);
         }
         match self.opt.as_slice() {
+            [] if self.bare => {
+                command.args(["tmpfs", "ro", "none", OPT]);
+            }
             // The machine's own: nobody writes there.
             [] if Path::new(OPT).is_dir() => bind(READ_ONLY, Path::new(OPT), OPT),
             [] => {}
@@ -197,7 +209,13 @@ impl Tools {
             return None;
         };
         let tools = Self { unshare, mount, flags };
-        let trial = Mounts { tools: tools.clone(), code: None, opt: Vec::new(), tmp: Tmp::Own(TMP.into()) };
+        let trial = Mounts {
+            tools: tools.clone(),
+            code: None,
+            opt: Vec::new(),
+            bare: false,
+            tmp: Tmp::Own(TMP.into()),
+        };
         let works = trial.work().await;
         if !works {
             told("this machine allows no mount namespace: it takes root (CAP_SYS_ADMIN), or user namespaces");

@@ -17,7 +17,7 @@ use crate::{
     extension::{self, Registry},
     invocation::Invocation,
     launch::Launch,
-    logs::{Stream, Writer},
+    logs::{Stream, Tail, Writer},
     memory::Memory,
     settings::Settings,
     telemetry::event::{
@@ -103,9 +103,18 @@ struct State {
 }
 
 impl Observer {
-    /// Of an environment of this kind that writes to a log stream of this name.
-    pub(crate) fn new(facts: Arc<Facts>, kind: &'static str, name: String, writer: Writer) -> Self {
-        let log = Stream::new(&name, writer);
+    /// Of an environment of this kind that writes to a log stream of this name; with the end of the log that is still to be
+    /// told.
+    pub(crate) fn new(
+        facts: Arc<Facts>,
+        kind: &'static str,
+        name: String,
+        writer: Writer,
+        left: Vec<u8>,
+    ) -> Self {
+        // What a process with several in hand writes is nobody's in particular.
+        let tail = if facts.several { Tail::default() } else { Tail::after(left) };
+        let log = Stream::new(&name, writer, tail);
         let extensions = Registry::new(facts.several);
         Self { facts, kind, name, log, extensions, memory: Memory::default(), state: Mutex::default() }
     }
@@ -131,8 +140,8 @@ impl Observer {
         &self.memory
     }
 
-    /// Its processes are about to be started.
-    pub(crate) fn init_start(&self, phase: Phase) {
+    /// Its processes are about to be started. If that is a start tried `again`, the log has it already.
+    pub(crate) fn init_start(&self, phase: Phase, again: bool) {
         let facts = &self.facts;
         let instance = Instance {
             function_name: &facts.function.function_name,
@@ -140,13 +149,18 @@ impl Observer {
             instance_id: &self.name,
             instance_max_memory: u64::from(facts.memory_mb) * 1024 * 1024,
         };
-        self.log.platform(&Event::InitStart(InitStart {
+        let event = Event::InitStart(InitStart {
             initialization_type: self.kind,
             phase,
             runtime_version: &facts.runtime_version,
             runtime_version_arn: &facts.runtime_version_arn,
             instance: Some(instance),
-        }));
+        });
+        if again {
+            self.log.telemetry().publish(Timestamp::now(), &event);
+        } else {
+            self.log.platform(&event);
+        }
     }
 
     /// They asked for work, or failed to.
@@ -185,10 +199,7 @@ impl Observer {
 
     /// An invocation is handed to the runtime.
     pub(crate) fn start(&self, invocation: &Invocation) {
-        // What a process with several in hand writes is nobody's in particular.
-        if invocation.tail && !self.facts.several {
-            self.log.tail().begin();
-        }
+        self.log.begin(invocation.tail);
         self.log.platform(&Event::Start(Start {
             request_id: &invocation.id,
             version: &self.facts.function.function_version,
@@ -228,7 +239,7 @@ impl Observer {
                 tracing: text(Some(&ended.trace)).and_then(Tracing::of),
             }));
         }
-        let answered = matches!(ended.ending.status, Status::Success | Status::Error);
+        let answered = matches!(ended.ending.status, Status::Success | Status::Error | Status::Reported);
         let mut state = self.lock();
         if std::mem::take(&mut state.engaged) && answered {
             state.unreported = Some(ended);
@@ -255,7 +266,16 @@ impl Observer {
         }
     }
 
+    /// The function has written what it will.
+    fn end(&self) {
+        // Of several that run, a line may be another's.
+        if !self.facts.several {
+            self.log.end();
+        }
+    }
+
     fn report(&self, ended: &Ended) {
+        self.end();
         let (request_id, error_type) = (&*ended.id, ended.ending.error_type.as_deref());
         let cause = match ended.ending.status {
             Status::Timeout => Some(Cause::TimedOut(self.facts.timeout)),
@@ -263,7 +283,7 @@ impl Observer {
                 let why = ended.why.as_deref().unwrap_or("the environment was lost");
                 Some(Cause::Lost(why, error_type.unwrap_or("Runtime.Unknown")))
             }
-            Status::Success | Status::Error => None,
+            Status::Success | Status::Error | Status::Reported => None,
         };
         if let Some(cause) = cause {
             self.log.platform(&Event::Fault(Fault { request_id, cause }));
@@ -308,6 +328,7 @@ impl Observer {
     /// runtime or an extension is not done with it yet.
     pub(crate) async fn log_tail(&self, ended: &Ended) -> Vec<u8> {
         tokio::time::sleep(LOG_LAG).await;
+        self.end();
         self.log.tail().end(|| {
             let init = self.lock().init;
             self.with_report(ended, init, |report| self.log.rendered(report))

@@ -109,17 +109,20 @@ impl Sandbox {
         let begin = Instant::now();
         // AWS: what an environment is initialised by again is a part of the next invocation.
         let phase = if environment.begin() { Phase::Init } else { Phase::Invoke };
+        // AWS: what is tried again within an invocation is one start.
+        let again = first.is_some() && environment.failed();
         let limit = match first.as_ref().and_then(|first| first.deadline) {
             Some(deadline) => deadline.saturating_duration_since(begin),
             None => plan.init_limit_of(environment.kind != ON_DEMAND),
         };
         let (facts, stream) = (Arc::clone(&plan.facts), environment.stream.clone());
-        let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone());
+        let left = environment.left();
+        let observer = Observer::new(facts, environment.kind, stream, plan.logs.clone(), left);
         let observer = Arc::new(observer);
         let exchange =
             Exchange::new(Arc::clone(pool), Arc::clone(&observer), plan.timeout, plan.max_concurrency, first);
         let exchange = Arc::new(exchange);
-        observer.init_start(phase);
+        observer.init_start(phase, again);
         let (sandbox, started) = match Self::bind(plan, environment, &exchange) {
             Ok(mut sandbox) => {
                 let started = tokio::time::timeout(limit, sandbox.initialise()).await;
@@ -129,6 +132,7 @@ impl Sandbox {
         };
         let ending = started.as_ref().map_or_else(Failure::ending, |()| Ending::success());
         observer.init_done(phase, begin.elapsed(), &ending);
+        environment.settle(started.is_err());
         match (sandbox, started) {
             (Some(sandbox), Ok(())) => {
                 tracing::debug!(took = ?begin.elapsed(), "the function initialised");
@@ -351,8 +355,10 @@ impl Sandbox {
 
     async fn end(self, reason: Reason) {
         // The endpoint is there to the last: extensions ask it what comes next.
-        let Self { process, extensions, endpoint, .. } = self;
-        shutdown::end(process, extensions, &endpoint.exchange.observer, reason).await;
+        let Self { process, extensions, endpoint, environment, .. } = self;
+        let observer = &endpoint.exchange.observer;
+        shutdown::end(process, extensions, observer, reason).await;
+        environment.leave(observer.log().tail().left());
     }
 
     /// Where its process is served.

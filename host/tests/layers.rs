@@ -193,3 +193,26 @@ async fn a_layer_that_no_overlay_can_have_is_told_of() {
     folders.lie_where_they_are(&told);
     assert!(logged.contains("odd,name"), "{logged}");
 }
+
+/// On Lambda there is nothing. A host that is a function image's entry point leaves what the image has there.
+#[tokio::test]
+async fn without_layers_nothing_is_at_opt() {
+    let Some(python) = python().filter(|_| mounts()) else { return };
+    if Path::new("/opt").read_dir().unwrap().next().is_none() {
+        return eprintln!("SKIP: this machine has nothing there either");
+    }
+    let code = tempfile::tempdir().unwrap();
+    std::fs::write(code.path().join("looking.py"), LOOKING).unwrap();
+    let handler = "import os, looking\n\ndef handler(event, context):\n    \
+                   return [os.listdir('/opt'), looking.write('/opt/new'), __file__]\n";
+    std::fs::write(code.path().join("app.py"), handler).unwrap();
+    let command = [python.to_str().unwrap(), "-m", "awslambdaric", "app.handler"].map(str::to_owned).to_vec();
+    let settings = Settings { command, mount: Mount::All, ..provided(&code) };
+    for inherit in [Inherit::Needed, Inherit::Image] {
+        let host = start(Settings { inherit, ..settings.clone() }).await;
+        let seen = json(invoke(&host, "{}").await).await;
+        assert_eq!((&seen[1], &seen[2]), (&json!(false), &json!("/var/task/app.py")), "{inherit:?}: {seen}");
+        assert_eq!(seen[0] == json!([]), inherit == Inherit::Needed, "{inherit:?}: {seen}");
+        host.stop(Duration::from_secs(5)).await;
+    }
+}

@@ -146,25 +146,63 @@ async fn timeouts_errors_and_losses_are_told() {
     assert!(lines.contains(&fault.as_str()), "{lines:?}");
     assert!(lines.last().unwrap().ends_with("\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
 
+    // What the runtime reports is the caller's to read, and nothing more.
     id(&host, r#"{"do":"error"}"#).await;
     let records = log.until("REPORT", 1).await;
-    assert!(records.last().unwrap().1.contains("\tStatus: error\tError Type: "), "{records:?}");
+    assert!(!records.last().unwrap().1.contains("Status: "), "{records:?}");
+    id(&host, r#"{"do":"truncate"}"#).await;
+    let records = log.until("REPORT", 1).await;
+    let report = &records.last().unwrap().1;
+    assert!(report.ends_with("\tStatus: error\tError Type: Runtime.TruncatedResponse"), "{report}");
+}
+
+#[tokio::test]
+async fn an_error_that_the_runtime_reports_is_in_the_json_report() {
+    let code = code(BOOTSTRAP);
+    let environment = vec![("AWS_LAMBDA_LOG_FORMAT".to_owned(), "JSON".to_owned())];
+    let (settings, mut log) = Log::of(Settings { environment, ..provided(&code) });
+    let host = start(settings).await;
+    id(&host, r#"{"do":"error"}"#).await;
+    let mut record = Value::Null;
+    while record["type"] != "platform.report" {
+        record = serde_json::from_slice(&log.0.recv().await.unwrap().text).unwrap();
+    }
+    assert_eq!(
+        (&record["record"]["status"], &record["record"]["errorType"]),
+        (&"error".into(), &"Runtime.Unknown".into())
+    );
 }
 
 #[tokio::test]
 async fn a_start_that_fails_is_told() {
     let code = code(BOOTSTRAP);
     let environment = vec![("EXIT_INIT".to_owned(), "7".to_owned())];
-    let (settings, mut log) = Log::of(Settings { environment, ..provided(&code) });
+    // Not ahead: it would be tried for nobody, too.
+    let (settings, mut log) = Log::of(Settings { environment, ahead: false, ..provided(&code) });
     let host = start(settings).await;
     let id = id(&host, "{}").await;
     let records = log.until("REPORT", 1).await;
     let lines = platform(&records);
-    let report = lines.iter().find(|line| line.starts_with("INIT_REPORT")).unwrap();
-    assert!(report.starts_with("INIT_REPORT Init Duration: "), "{report}");
-    assert!(report.ends_with(" ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"), "{report}");
-    assert!(lines.iter().any(|line| line.contains("\tPhase: invoke\tStatus: error")), "{lines:?}");
-    assert!(lines.contains(&format!("START RequestId: {id} Version: $LATEST").as_str()), "{lines:?}");
+    // Once, though it was tried again within the invocation.
+    let [begun, init, again, start, .., report] = lines[..] else { panic!("{lines:?}") };
+    assert!(begun.starts_with("INIT_START ") && init.starts_with("INIT_REPORT Init Duration: "), "{lines:?}");
+    assert!(init.ends_with(" ms\tPhase: init\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+    assert!(again.ends_with(" ms\tPhase: invoke\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+    assert_eq!(start, format!("START RequestId: {id} Version: $LATEST"));
+    assert!(report.ends_with("\tStatus: error\tError Type: Runtime.ExitError"), "{lines:?}");
+}
+
+/// It is another start.
+#[tokio::test]
+async fn a_start_after_a_loss_is_told() {
+    let code = code(BOOTSTRAP);
+    let (settings, mut log) = Log::of(provided(&code));
+    let host = start(settings).await;
+    id(&host, r#"{"do":"kill"}"#).await;
+    id(&host, "{}").await;
+    let records = log.until("REPORT", 2).await;
+    let starts = platform(&records).iter().filter(|line| line.starts_with("INIT_START")).count();
+    assert_eq!(starts, 2, "{records:?}");
 }
 
 #[tokio::test]

@@ -77,6 +77,8 @@ def test_a_traceback_reads_as_in_var_task(lam, function):
     lines = log.splitlines()
     assert f"START RequestId: {request} Version: $LATEST" in lines
     assert "[ERROR] RuntimeError: outer" in log and f"END RequestId: {request}" in lines
+    # That a function fails is nothing its environment has to report.
+    assert "Status: " not in log
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ pub(crate) fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<
     let launch = Launch::default();
     let variables = Variables::new(&settings, &launch, std::iter::empty());
     let facts = Arc::new(Facts::new(&settings, &launch, &variables));
-    let observer = Arc::new(Observer::new(facts, "on-demand", "stream".to_owned(), Writer::quiet()));
+    let observer =
+        Arc::new(Observer::new(facts, "on-demand", "stream".to_owned(), Writer::quiet(), Vec::new()));
     let exchange = Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None);
     let exchange = Arc::new(exchange);
     exchange.release();

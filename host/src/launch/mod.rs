@@ -1,6 +1,7 @@
 //! What is started: the command, found as Lambda finds it, and where.
 
 mod managed;
+mod needs;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -74,20 +75,22 @@ impl Launch {
     /// With the layers at `/opt`, and the code at `/var/task` if that is asked for, where it can be done.
     async fn mounted(mut self, settings: &Settings) -> Self {
         // What the machine has in its own `/opt` or `/tmp` (an interpreter, a runtime client) must stay in sight.
-        let paths = std::iter::once(&self.program).chain(&self.arguments);
-        let paths: Vec<PathBuf> = paths.flat_map(std::env::split_paths).collect();
+        let paths = needs::files(&self.program, &self.arguments);
         let mut opt: Vec<PathBuf> = self.layers.given().cloned().collect();
         // In an image it is the function's.
-        let needed = settings.inherit == Inherit::Image || paths.iter().any(|path| lies_in(path, "/opt"));
+        let needed =
+            settings.inherit == Inherit::Image || paths.iter().any(|path| needs::lies_in(path, "/opt"));
         let has_some = Path::new("/opt").read_dir().is_ok_and(|mut entries| entries.next().is_some());
         if !opt.is_empty() && needed && has_some {
             opt.push("/opt".into());
         }
         let code = Some(self.directory.as_path()).filter(|_| settings.mount == Mount::All);
-        self.mounts = Mounts::new(code, opt).await;
+        // Where the host is a program of its own, that has nothing to do with the function.
+        let bare = code.is_some() && opt.is_empty() && has_some && !needed && !needs::searched(&self.layers);
+        self.mounts = Mounts::new(code, opt, bare).await;
         let Some(mounts) = &mut self.mounts else { return self };
         let layers = self.layers.given();
-        if paths.iter().chain(layers).any(|path| mounts.seen(path) == *path && lies_in(path, "/tmp")) {
+        if paths.iter().chain(layers).any(|path| mounts.seen(path) == *path && needs::lies_in(path, "/tmp")) {
             mounts.keep_tmp();
         }
         self.program = mounts.seen(Path::new(&self.program)).into();
@@ -195,11 +198,6 @@ fn fault(error: &Error) -> Option<String> {
         Error::NoWrapper { path } => Some(format!("fork/exec {}: no such file or directory", path.display())),
         _ => None,
     }
-}
-
-/// Whether it does, by its name or in truth.
-fn lies_in(path: &Path, folder: &str) -> bool {
-    path.starts_with(folder) || path.canonicalize().is_ok_and(|real| real.starts_with(folder))
 }
 
 fn directory(settings: &Settings) -> Result<PathBuf, Error> {

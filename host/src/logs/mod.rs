@@ -7,6 +7,7 @@ mod frame;
 pub(crate) mod outlet;
 pub(crate) mod read;
 mod tail;
+mod unfinished;
 
 use std::{
     str::FromStr,
@@ -19,8 +20,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-pub(crate) use self::console::Console;
-use self::tail::Tail;
+use self::unfinished::Unfinished;
+pub(crate) use self::{console::Console, tail::Tail};
 use crate::{
     Logs,
     telemetry::{
@@ -127,15 +128,17 @@ struct Inner {
     writer: Writer,
     telemetry: Telemetry,
     tail: Tail,
+    unfinished: Unfinished,
     /// The time of the last record that was handed on.
     latest: Mutex<Timestamp>,
 }
 
 impl Stream {
-    pub(crate) fn new(name: &str, writer: Writer) -> Self {
-        let (telemetry, tail) = (Telemetry::new(), Tail::default());
+    pub(crate) fn new(name: &str, writer: Writer, tail: Tail) -> Self {
+        let telemetry = Telemetry::new();
         let latest = Mutex::new(Timestamp::MIN);
-        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, latest }))
+        let unfinished = Unfinished::default();
+        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, unfinished, latest }))
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
@@ -146,6 +149,23 @@ impl Stream {
         &self.0.tail
     }
 
+    /// An invocation begins; whether its caller asks for the log's end.
+    pub(crate) fn begin(&self, asked: bool) {
+        self.0.tail.begin(asked);
+        self.0.unfinished.begin();
+    }
+
+    /// The function's invocation ends, and with it the lines it has begun.
+    pub(crate) fn end(&self) {
+        for line in self.0.unfinished.end() {
+            let at = Timestamp::now();
+            if self.keeps(Source::Function, at, None, &line) {
+                self.0.tail.push(&line);
+                self.put(Source::Function, at, &line);
+            }
+        }
+    }
+
     /// Writes what the platform has to say. It never waits: it is called between a runtime's calls.
     pub(crate) fn platform(&self, event: &Event<'_>) {
         let (at, writer) = (Timestamp::now(), &self.0.writer);
@@ -153,11 +173,19 @@ impl Stream {
         if !self.0.tail.wanted() && matches!(writer.sink, Sink::Traced(_) | Sink::Quiet) {
             return;
         }
+        // AWS: a tail has what an initialisation wrote, and how one failed, but not its first line.
+        let tail = !matches!(event, Event::InitStart(_));
+        let put = |text: &[u8]| {
+            if tail {
+                self.0.tail.push(text);
+            }
+            self.put(Source::Platform, at, text);
+        };
         match writer.format {
-            Format::Text => event.lines(at, |line| self.put_platform(at, line.as_bytes())),
+            Format::Text => event.lines(at, |line| put(line.as_bytes())),
             // The report's status says it there.
             Format::Json if matches!(event, Event::Fault(_)) => {}
-            Format::Json if event.level() >= writer.system => self.put_platform(at, &event.json(at)),
+            Format::Json if event.level() >= writer.system => put(&event.json(at)),
             Format::Json => {}
         }
     }
@@ -172,40 +200,47 @@ impl Stream {
         text
     }
 
-    fn put_platform(&self, at: Timestamp, text: &[u8]) {
-        self.0.tail.push(text);
+    /// Hands a record on without waiting: where nobody takes it, it is dropped.
+    fn put(&self, source: Source, at: Timestamp, text: &[u8]) {
         match &self.0.writer.sink {
             Sink::Console(console) => console.try_write(text),
             Sink::Records(records) => {
                 let text = Bytes::copy_from_slice(text);
-                if records.try_send(self.record(Source::Platform, at, text)).is_err() {
-                    tracing::warn!(stream = %self.0.name, "a platform record is dropped: nobody takes them");
+                if records.try_send(self.record(source, at, text)).is_err() {
+                    tracing::warn!(stream = %self.0.name, "a record is dropped: nobody takes them");
                 }
             }
-            // Among our own log they would say what our log says already.
+            // Among our own log the platform's would say what our log says already.
+            Sink::Traced(function) if source != Source::Platform => traced(function, text),
             Sink::Traced(_) | Sink::Quiet => {}
         }
     }
 
     /// Writes what the function or an extension wrote, and waits while whoever reads the log is behind.
     pub(crate) async fn write(&self, source: Source, at: Timestamp, level: Option<Level>, text: Bytes) {
-        let writer = &self.0.writer;
-        let object = if writer.format == Format::Json { json_object(&text) } else { None };
-        self.publish(source, at, &text, object);
-        if writer.format == Format::Json {
-            let level = level.or_else(|| object.and_then(level_of));
-            if level.is_some_and(|level| level < writer.application) {
-                return;
-            }
+        if !self.keeps(source, at, level, &text) {
+            return;
         }
         self.0.tail.push(&text);
-        match &writer.sink {
+        match &self.0.writer.sink {
             Sink::Console(console) => console.write(&text).await,
-            Sink::Traced(function) => tracing::info!(function, "{}", String::from_utf8_lossy(&text)),
+            Sink::Traced(function) => traced(function, &text),
             // Nobody takes them any more when the embedder is ending.
             Sink::Records(records) => drop(records.send(self.record(source, at, text)).await),
             Sink::Quiet => {}
         }
+    }
+
+    /// Tells the subscribers of a record, and whether the log keeps it: by its level, where the format is JSON.
+    fn keeps(&self, source: Source, at: Timestamp, level: Option<Level>, text: &[u8]) -> bool {
+        let writer = &self.0.writer;
+        let object = if writer.format == Format::Json { json_object(text) } else { None };
+        self.publish(source, at, text, object);
+        if writer.format != Format::Json {
+            return true;
+        }
+        let level = level.or_else(|| object.and_then(level_of));
+        level.is_none_or(|level| level >= writer.application)
     }
 
     fn publish(&self, source: Source, at: Timestamp, text: &[u8], object: Option<&RawValue>) {
@@ -233,6 +268,10 @@ impl Stream {
     }
 }
 
+fn traced(function: &str, text: &[u8]) {
+    tracing::info!(function, "{}", String::from_utf8_lossy(text));
+}
+
 /// The record, if it is a JSON object.
 fn json_object(text: &[u8]) -> Option<&RawValue> {
     if text.first() != Some(&b'{') {
@@ -257,7 +296,7 @@ mod tests {
 
     #[test]
     fn no_record_is_older_than_the_one_before() {
-        let stream = Stream::new("s", Writer::quiet());
+        let stream = Stream::new("s", Writer::quiet(), Tail::default());
         let times = [20, 10, 30].map(|second| {
             let at = Timestamp::from_second(second).unwrap();
             Timestamp::try_from(stream.record(Source::Function, at, Bytes::new()).at).unwrap().as_second()

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-use super::{Source, Stream, frame};
+use super::{Source, Stream, frame, unfinished::Pipe};
 
 /// What a line is cut at, so that a function that never ends one cannot fill our memory. Lambda's limit too.
 const LONGEST_LINE: usize = 256 * 1024;
@@ -13,7 +13,9 @@ const LONGEST_LINE: usize = 256 * 1024;
 pub(crate) async fn lines(pipe: impl AsyncRead + Unpin, source: Source, log: Stream) {
     let mut reader = BufReader::new(pipe);
     let mut line = Vec::new();
-    while let Ok(true) = read_line(&mut reader, &mut line).await {
+    // What an extension writes is no invocation's.
+    let mut pipe = if source == Source::Function { log.0.unfinished.pipe() } else { Pipe::apart() };
+    while let Ok(true) = read_line(&mut reader, &mut line, &mut pipe).await {
         log.write(source, Timestamp::now(), None, Bytes::copy_from_slice(&line)).await;
         line.clear();
     }
@@ -42,12 +44,23 @@ pub(crate) async fn frames(pipe: impl AsyncRead + Unpin, log: Stream) {
     }
 }
 
-/// Reads one line, and leaves its newline. False at the end.
-async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin), line: &mut Vec<u8>) -> std::io::Result<bool> {
+/// Reads one line, or as much of it as is to be given out, and leaves its newline. False at the end.
+async fn read_line(
+    reader: &mut BufReader<impl AsyncRead + Unpin>,
+    line: &mut Vec<u8>,
+    pipe: &mut Pipe<'_>,
+) -> std::io::Result<bool> {
     loop {
+        if !line.is_empty() && reader.buffer().is_empty() && !pipe.wait(reader, line).await? {
+            return Ok(true);
+        }
         let chunk = reader.fill_buf().await?;
         if chunk.is_empty() {
             return Ok(!line.is_empty());
+        }
+        if pipe.ends(chunk) {
+            reader.consume(1);
+            continue;
         }
         let room = LONGEST_LINE - line.len();
         if room == 0 {
@@ -74,7 +87,7 @@ mod tests {
         let mut reader = BufReader::new(&text[..]);
         let mut lengths = Vec::new();
         let mut line = Vec::new();
-        while read_line(&mut reader, &mut line).await.unwrap() {
+        while read_line(&mut reader, &mut line, &mut Pipe::apart()).await.unwrap() {
             assert!(!line.contains(&b'\n'));
             lengths.push(line.len());
             line.clear();

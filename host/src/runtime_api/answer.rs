@@ -168,7 +168,7 @@ pub(crate) fn error_type(told: Option<&str>) -> String {
 }
 
 fn platform_error(kind: &str, message: &str) -> Answer {
-    Answer::Error(kind.to_owned(), document(kind, message))
+    Answer::Invalid(kind.to_owned(), document(kind, message))
 }
 
 fn too_large(limit: usize) -> Answer {

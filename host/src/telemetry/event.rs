@@ -11,8 +11,11 @@ use super::level::Level;
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     Success,
-    /// The function said so itself.
+    /// The runtime said so of its own start, or we did of its answer.
     Error,
+    /// The runtime said so of an invocation, and goes on. The same to everybody but readers of Lambda's `REPORT` line.
+    #[serde(rename = "error")]
+    Reported,
     /// A process was lost.
     Failure,
     Timeout,

@@ -40,13 +40,14 @@ impl Event<'_> {
     }
 }
 
-/// What a report's status adds to its line.
+/// What a report's status adds to its line. Lambda's says nothing of an error that the runtime reported: that is the function's
+/// own affair.
 struct Ending<'a>(Status, Option<&'a str>);
 
 impl fmt::Display for Ending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self(Status::Success, _) => Ok(()),
+            Self(Status::Success | Status::Reported, _) => Ok(()),
             Self(Status::Timeout, _) => f.write_str("Status: timeout"),
             Self(_, None) => f.write_str("Status: error"),
             Self(_, Some(kind)) => write!(f, "Status: error\tError Type: {kind}"),
@@ -85,7 +86,7 @@ impl Report<'_> {
                 text += &format!("Init Duration: {init:.2} ms\t");
             }
         }
-        if self.status != Status::Success {
+        if !matches!(self.status, Status::Success | Status::Reported) {
             text += &Ending(self.status, self.error_type).to_string();
         }
         text
@@ -166,6 +167,9 @@ mod tests {
         assert_eq!(report(Status::Timeout, None, None), format!("{common}Status: timeout"));
         let lost = report(Status::Failure, Some("Runtime.ExitError"), None);
         assert_eq!(lost, format!("{common}Status: error\tError Type: Runtime.ExitError"));
+        assert_eq!(report(Status::Reported, Some("Runtime.Unknown"), None), common);
+        let unable = report(Status::Error, Some("Runtime.ImportModuleError"), None);
+        assert_eq!(unable, format!("{common}Status: error\tError Type: Runtime.ImportModuleError"));
     }
 
     #[test]
