@@ -234,3 +234,33 @@ async fn a_source_that_is_not_there_is_refused_and_nothing_is_kept() {
     );
     assert!(stage.api.mappings.shelf.is_empty());
 }
+
+#[tokio::test]
+async fn a_source_is_in_the_functions_region() {
+    let stage = Stage::new().await;
+    let refused = "Event source region must match Lambda region us-east-1";
+    for arn in [
+        "arn:aws:sqs:eu-west-1:111111111111:q",
+        "arn:aws-cn:sqs:us-east-1:111111111111:q",
+        "arn:aws:kinesis:us-west-2:111111111111:stream/s",
+        "arn:aws:dynamodb:us-west-2:111111111111:table/t/stream/2026-01-01T00:00:00.000",
+    ] {
+        let mut request = json!({"EventSourceArn": arn, "FunctionName": "f"});
+        if !arn.contains("sqs") {
+            request["StartingPosition"] = json!("LATEST");
+        }
+        let (status, said) = stage.create(request).await;
+        assert_eq!((status, said["message"].as_str()), (400, Some(refused)), "{arn}");
+    }
+    // AWS: queues may be another account's. DynamoDB Local has one region, whatever it is told.
+    for request in [
+        json!({"EventSourceArn": "arn:aws:sqs:us-east-1:222222222222:q", "FunctionName": "f"}),
+        json!({
+            "EventSourceArn": "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-01T00:00:00.000",
+            "FunctionName": "f", "StartingPosition": "LATEST",
+        }),
+    ] {
+        let (status, made) = stage.create(request).await;
+        assert_eq!(status, 202, "{made}");
+    }
+}
