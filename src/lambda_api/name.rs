@@ -194,6 +194,15 @@ impl Name {
         Ok(Self { function: name.to_owned(), qualifier: within.or(qualifier).map(str::to_owned) })
     }
 
+    /// `NAME` or `NAME:QUALIFIER`, as at the end of an ARN. Whether it can be a name is not looked at.
+    pub(super) fn split(text: &str) -> Self {
+        let (function, qualifier) = match text.split_once(':') {
+            Some((function, qualifier)) => (function, Some(qualifier.to_owned())),
+            None => (text, None),
+        };
+        Self { function: function.to_owned(), qualifier }
+    }
+
     /// For what is done to a function as a whole.
     pub(super) fn whole(self) -> Result<Self, Error> {
         match self.qualifier {
