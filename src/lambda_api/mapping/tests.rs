@@ -151,6 +151,9 @@ async fn tags_are_kept_with_a_mapping() {
     send(&stage.api, "POST", &path, json!({"Tags": {"c": "d"}})).await;
     send(&stage.api, "DELETE", &format!("{path}?tagKeys=a"), Value::Null).await;
     assert_eq!(tags().await, json!({"c": "d"}));
+    let reserved = json!({"EventSourceArn": queue("r"), "FunctionName": "f", "Tags": {"aws:a": "b"}});
+    let (status, refused) = stage.create(reserved).await;
+    assert!(status == 400 && refused["message"].as_str().unwrap().starts_with("aws: prefixed"), "{refused}");
     let unknown = format!("{}{}", &path[..path.len() - 36], uuid::Uuid::nil());
     assert_eq!(send(&stage.api, "GET", &unknown, Value::Null).await.0, 404);
 }

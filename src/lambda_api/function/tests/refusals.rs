@@ -89,6 +89,7 @@ async fn creations() {
             400,
             "nodejs22.x is not supported for SnapStart enabled functions.".to_owned(),
         ),
+        (json!({ "FunctionName": "g", "Tags": { "a": "b", "aws:a": "b" } }), 400, RESERVED.to_owned()),
         (
             json!({ "FunctionName": "g", "SnapStart": { "ApplyOn": "invalidOption" } }),
             400,
