@@ -19,11 +19,17 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// `aws`, `aws-cn`, `aws-us-gov`.
+    /// `aws`, `aws-cn`, `aws-us-gov`, …: a region is in one of them.
     pub fn partition(&self) -> &'static str {
-        match self.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            Some("us") if self.region.starts_with("us-gov") => "aws-us-gov",
+        let mut parts = self.region.split('-');
+        match (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) {
+            ("cn", _) => "aws-cn",
+            ("eusc", _) => "aws-eusc",
+            (_, "gov") => "aws-us-gov",
+            (_, "iso") => "aws-iso",
+            (_, "isob") => "aws-iso-b",
+            (_, "isoe") => "aws-iso-e",
+            (_, "isof") => "aws-iso-f",
             _ => "aws",
         }
     }
@@ -186,6 +192,15 @@ impl Name {
             ));
         }
         Ok(Self { function: name.to_owned(), qualifier: within.or(qualifier).map(str::to_owned) })
+    }
+
+    /// `NAME` or `NAME:QUALIFIER`, as at the end of an ARN. Whether it can be a name is not looked at.
+    pub(super) fn split(text: &str) -> Self {
+        let (function, qualifier) = match text.split_once(':') {
+            Some((function, qualifier)) => (function, Some(qualifier.to_owned())),
+            None => (text, None),
+        };
+        Self { function: function.to_owned(), qualifier }
     }
 
     /// For what is done to a function as a whole.

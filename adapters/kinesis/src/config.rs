@@ -32,7 +32,8 @@ pub struct NotAStream(pub String);
 impl Config {
     /// A stream or a consumer, from its beginning, and otherwise with defaults.
     ///
-    /// Outside AWS a function has no execution role: one in the stream's account stands in, for who reads the field.
+    /// Of a function that is in a file, or that is gone, no execution role is known: one in the stream's account stands in,
+    /// for who reads the field.
     pub fn new(arn: Arn, mapping: impl Into<String>) -> Result<Self, NotAStream> {
         let parts: Vec<&str> = arn.resource.split('/').collect();
         let known =

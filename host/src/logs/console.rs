@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 /// How long a record may wait for others.
 const LINGER: Duration = Duration::from_millis(10);
-/// What may wait while nobody reads our output.
+/// What a function may have waiting while nobody reads our output; there is as much room again for what does not wait.
 const MOST: usize = 1024 * 1024;
 
 /// A handle on the output.
@@ -64,7 +64,7 @@ impl Console {
         let Handle(output) = &*self.0;
         loop {
             let written = output.written.notified();
-            if output.push(record) {
+            if output.push(record, MOST) {
                 return;
             }
             written.await;
@@ -74,7 +74,7 @@ impl Console {
     /// Writes a record of the platform's, or drops it where there is no room: an invocation does not wait for its log.
     pub(crate) fn try_write(&self, record: &[u8]) {
         let Handle(output) = &*self.0;
-        if !output.push(record) {
+        if !output.push(record, 2 * MOST) {
             output.lock().dropped += 1;
         }
     }
@@ -99,12 +99,12 @@ impl Console {
 
 impl Output {
     /// Whether there was room; an end without a writer takes all and keeps nothing.
-    fn push(&self, record: &[u8]) -> bool {
+    fn push(&self, record: &[u8], most: usize) -> bool {
         let mut pending = self.lock();
         if pending.ended {
             return true;
         }
-        if pending.text.len() >= MOST {
+        if pending.text.len() >= most {
             return false;
         }
         let first = pending.text.is_empty();

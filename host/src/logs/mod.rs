@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// Records that the function's leave room for: the platform's do not wait.
+const PLATFORMS: usize = 64;
+
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
@@ -226,7 +229,14 @@ impl Stream {
             Sink::Console(console) => console.write(&text).await,
             Sink::Traced(function) => traced(function, &text),
             // Nobody takes them any more when the embedder is ending.
-            Sink::Records(records) => drop(records.send(self.record(source, at, text)).await),
+            Sink::Records(records) => {
+                let left = PLATFORMS.min(records.max_capacity() / 2);
+                if let Ok(mut room) = records.reserve_many(1 + left).await
+                    && let Some(place) = room.next()
+                {
+                    place.send(self.record(source, at, text));
+                }
+            }
             Sink::Quiet => {}
         }
     }
@@ -239,7 +249,8 @@ impl Stream {
         if writer.format != Format::Json {
             return true;
         }
-        let level = level.or_else(|| object.and_then(level_of));
+        // AWS: an object that does not say is INFO; text is not looked at.
+        let level = level.or_else(|| object.map(|object| level_of(object).unwrap_or(Level::Info)));
         level.is_none_or(|level| level >= writer.application)
     }
 
@@ -274,6 +285,7 @@ fn traced(function: &str, text: &[u8]) {
 
 /// The record, if it is a JSON object.
 fn json_object(text: &[u8]) -> Option<&RawValue> {
+    let text = text.trim_ascii_start();
     if text.first() != Some(&b'{') {
         return None;
     }
@@ -283,7 +295,8 @@ fn json_object(text: &[u8]) -> Option<&RawValue> {
 fn level_of(object: &RawValue) -> Option<Level> {
     #[derive(Deserialize)]
     struct Levelled<'a> {
-        #[serde(borrow)]
+        // Python's client has a name of its own for it.
+        #[serde(borrow, alias = "log_level")]
         level: std::borrow::Cow<'a, str>,
     }
     let levelled: Levelled<'_> = serde_json::from_str(object.get()).ok()?;

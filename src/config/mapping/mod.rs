@@ -91,6 +91,17 @@ impl Mapping {
         Some(Problem { place: self.place.clone(), field: field.to_owned(), message: message.to_owned() })
     }
 
+    /// Who reads, where that is known: AWS names the function's role in each of Kinesis's records (`invokeIdentityArn`).
+    /// Files know of no roles, and the document stays as it was written.
+    pub fn read_as(&mut self, role: String) {
+        match &mut self.source {
+            #[cfg(feature = "kinesis")]
+            Source::Kinesis(config) => config.role = role,
+            #[allow(unreachable_patterns, reason = "with Kinesis alone there is nothing else")]
+            _ => drop(role),
+        }
+    }
+
     /// The function's bare name, as a `Function` of these files would have it.
     pub fn function_name(&self) -> &str {
         name::function(&self.function).expect("checked when it was read")

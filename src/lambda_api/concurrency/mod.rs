@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::json;
 
-pub(super) use self::provisioned::{moved, resume, weighted};
+pub(super) use self::provisioned::{check_alias, moved, resume};
 pub use self::{
     provisioned::{Provisioned, provisioned},
     quota::Limits,

@@ -123,8 +123,24 @@ pub(super) async fn put(
 }
 
 /// What is provisioned belongs to one version.
-pub(in crate::lambda_api) fn weighted() -> Error {
+fn weighted() -> Error {
     Error::invalid("Alias with weights can not be used with Provisioned Concurrency")
+}
+
+/// Whether an alias may point where it says, with what is provisioned for it.
+pub(in crate::lambda_api) fn check_alias(api: &Api, alias: &Alias) -> Result<(), Error> {
+    if api.provisioned.get(&alias_key(&alias.function, &alias.name)).is_none() {
+        return Ok(());
+    }
+    if alias.routing.is_some() {
+        return Err(weighted());
+    }
+    if alias.version == "$LATEST" {
+        // AWS's words where CloudFormation updates an alias to what cannot be provisioned; for this very case nobody has
+        // shown its answer.
+        return Err(Error::invalid("Invalid alias configuration for Provisioned Concurrency"));
+    }
+    Ok(())
 }
 
 /// A version is provisioned for by its number, or by an alias, never by both.

@@ -88,6 +88,9 @@ async fn provisioning_settles() {
     let (status, answer) = send(&api, "PUT", alias, weights).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(answer["message"], "Alias with weights can not be used with Provisioned Concurrency");
+    let (status, answer) = send(&api, "PUT", alias, json!({ "FunctionVersion": "$LATEST" })).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(answer["message"], "Invalid alias configuration for Provisioned Concurrency");
     for _ in 0..2 {
         assert_eq!(send(&api, "DELETE", &path, Value::Null).await.0, StatusCode::NO_CONTENT);
     }

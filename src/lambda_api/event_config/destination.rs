@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::lambda_api::{
     body::{Constraints, Fields, Pattern},
     error::Error,
+    name::Name,
 };
 
 /// Without `kafka://`, which only a mapping's records may go to.
@@ -51,18 +52,18 @@ impl Destinations {
         })
     }
 
-    /// Whether `function` may send there; `exists` says whether a function of the name is known.
-    pub(super) fn check(&self, function: &str, exists: impl Fn(&str) -> bool) -> Result<(), Error> {
+    /// Whether `function` may send there; `exists` says whether a name means a function, a version or an alias.
+    pub(super) fn check(&self, function: &str, exists: impl Fn(&Name) -> bool) -> Result<(), Error> {
         let mut possible = true;
         for (destination, failure) in [(&self.on_failure, true), (&self.on_success, false)] {
             let Some(arn) = &destination.arn else { continue };
             match Kind::of(arn) {
-                Kind::Function(name) if name == function => {
+                Kind::Function(name) if name.function == function => {
                     return Err(Error::invalid(
                         "You can't specify the function as a destination for itself.",
                     ));
                 }
-                Kind::Function(name) if !exists(name) => {
+                Kind::Function(name) if !exists(&name) => {
                     return Err(Error::invalid(format!("The destination ARN {arn} is invalid.")));
                 }
                 Kind::Function(_) | Kind::Target => {}
@@ -91,8 +92,8 @@ impl Destinations {
     }
 }
 
-enum Kind<'a> {
-    Function(&'a str),
+enum Kind {
+    Function(Name),
     /// A queue, a topic, a bus.
     Target,
     /// Takes failures alone.
@@ -100,13 +101,13 @@ enum Kind<'a> {
     Other,
 }
 
-impl<'a> Kind<'a> {
-    fn of(arn: &'a str) -> Self {
+impl Kind {
+    fn of(arn: &str) -> Self {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let [_, _, service, _, _, resource] = parts[..] else { return Self::Other };
         match service {
-            "lambda" => match resource.strip_prefix("function:").and_then(|rest| rest.split(':').next()) {
-                Some(name) => Self::Function(name),
+            "lambda" => match resource.strip_prefix("function:") {
+                Some(name) => Self::Function(Name::split(name)),
                 None => Self::Other,
             },
             // Order is not kept here, and both would promise it.
@@ -133,8 +134,12 @@ mod tests {
         Ok(read)
     }
 
+    fn is_other(name: &Name) -> bool {
+        name.function == "other"
+    }
+
     fn refusal(config: Value) -> String {
-        read(&config).unwrap().check("me", |name| name == "other").unwrap_err().message().to_owned()
+        read(&config).unwrap().check("me", is_other).unwrap_err().message().to_owned()
     }
 
     #[test]
@@ -169,7 +174,7 @@ mod tests {
             format!("The destination ARN {} is invalid.", lambda("none"))
         );
         let other = read(&json!({"OnSuccess": {"Destination": lambda("other")}})).unwrap();
-        assert_eq!(other.check("me", |name| name == "other"), Ok(()));
+        assert_eq!(other.check("me", is_other), Ok(()));
     }
 
     #[test]

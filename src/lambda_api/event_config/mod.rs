@@ -205,7 +205,7 @@ impl Asked {
     /// Whether it can be set on what the name says.
     fn check(&self, api: &Api, name: &Name) -> Result<(), Error> {
         function::resolve(api, name).map_err(|_| nothing())?;
-        let exists = |function: &str| api.functions.get(function).is_some();
+        let exists = |name: &Name| function::resolve(api, name).is_ok();
         self.destinations.as_ref().map_or(Ok(()), |destinations| destinations.check(&name.function, exists))
     }
 }

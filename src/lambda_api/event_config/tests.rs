@@ -107,3 +107,24 @@ async fn refusals_in_awss_words() {
          must have value greater than or equal to 60"
     );
 }
+
+#[tokio::test]
+async fn a_destination_is_there_with_its_version_or_alias() {
+    let (api, _directory) = api().await;
+    given(&api, "f", 0).await;
+    given(&api, "g", 1).await;
+    let arn = |name: &str| format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
+    let put = async |arn: &str| {
+        send(&api, "PUT", PATH, json!({ "DestinationConfig": { "OnSuccess": { "Destination": arn } } })).await
+    };
+    for name in ["g", "g:$LATEST", "g:1", "g:live"] {
+        let (status, answer) = put(&arn(name)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+    for name in ["h", "g:2", "g:beta", "g:", "g:1:2"] {
+        let arn = arn(name);
+        let (status, answer) = put(&arn).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert_eq!(answer["message"], format!("The destination ARN {arn} is invalid."));
+    }
+}

@@ -69,8 +69,7 @@ fn constrain_weights(weights: &BTreeMap<String, f64>, constraints: &mut Constrai
              greater than or equal to 1, Member must satisfy regular expression pattern: [0-9]+, Member must not be null]",
         );
     }
-    // One would leave nothing for the first version.
-    if !weights.values().all(|weight| (0.0..1.0).contains(weight)) {
+    if !weights.values().all(|weight| (0.0..=1.0).contains(weight)) {
         refuse(
             "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have value \
              greater than or equal to 0.0, Member must not be null]",
@@ -93,27 +92,26 @@ fn check_name_alone(alias: &str) -> Result<(), Error> {
     constraints.check()
 }
 
-/// The second version, if one is given; `main` is the first.
-fn routing(
-    api: &Api,
-    function: &str,
-    main: &str,
-    weights: &BTreeMap<String, f64>,
-) -> Result<Option<Routing>, Error> {
+/// The second version, if one is given.
+fn routing(weights: BTreeMap<String, f64>) -> Result<Option<Routing>, Error> {
     if weights.len() > 1 {
         return Err(Error::invalid("Number of items in AdditionalVersionWeights cannot be greater than 1"));
     }
-    let Some((other, weight)) = weights.first_key_value() else { return Ok(None) };
-    if other == main {
+    Ok(weights.into_iter().next().map(|(version, weight)| Routing { version, weight }))
+}
+
+/// Whether an alias may point where it says: its second version depends on the first, whichever of them was given last.
+fn check_routing(api: &Api, alias: &Alias) -> Result<(), Error> {
+    let Some(Routing { version: other, .. }) = &alias.routing else { return Ok(()) };
+    if *other == alias.version {
         return Err(Error::invalid(format!(
-            "Invalid function version {main}. Function version {main} is already included in routing configuration."
+            "Invalid function version {other}. Function version {other} is already included in routing configuration."
         )));
     }
-    if main == "$LATEST" {
+    if alias.version == "$LATEST" {
         return Err(Error::invalid("$LATEST is not supported for an alias pointing to more than 1 version"));
     }
-    exists(api, function, other)?;
-    Ok(Some(Routing { version: other.clone(), weight: *weight }))
+    exists(api, &alias.function, other)
 }
 
 /// The version an alias is to point to.
@@ -167,13 +165,14 @@ pub(super) async fn create(State(api): State<Arc<Api>>, Path(name): Path<String>
         return Err(Error::conflict(format!("Alias already exists: {arn}")));
     }
     let alias = Alias {
-        routing: given.weights.map_or(Ok(None), |weights| routing(&api, &function, &main, &weights))?,
+        routing: given.weights.map_or(Ok(None), routing)?,
         name: alias.to_owned(),
         version: main,
         description: given.description.unwrap_or_default(),
         revision_id: Uuid::new_v4().to_string(),
         function,
     };
+    check_routing(&api, &alias)?;
     let alias = change.put(&api.aliases, key, alias);
     change.commit().await?;
     answer(StatusCode::CREATED, &show(&alias, api.identity()))
@@ -207,11 +206,10 @@ pub(super) async fn update(
         alias.version = main;
     }
     if let Some(weights) = given.weights {
-        alias.routing = routing(&api, &name.function, &alias.version, &weights)?;
-        if alias.routing.is_some() && api.provisioned.get(&key).is_some() {
-            return Err(concurrency::weighted());
-        }
+        alias.routing = routing(weights)?;
     }
+    check_routing(&api, &alias)?;
+    concurrency::check_alias(&api, &alias)?;
     if let Some(description) = given.description {
         alias.description = description;
     }

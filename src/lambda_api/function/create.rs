@@ -106,6 +106,7 @@ impl Request {
         let name =
             Name::parse(name.unwrap_or_default(), None, Form::Create, "CreateFunction", api.identity())?;
         tags::check_number(&tags)?;
+        tags::check_reserved(&tags)?;
         Ok(Self {
             name: name.function,
             given,

@@ -2,7 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use super::super::{error::Error, name::Identity};
+use super::{
+    super::{error::Error, name::Identity},
+    Config,
+};
 use crate::hex::hex;
 
 /// Those AWS names when it refuses one, in its order.
@@ -86,6 +89,17 @@ pub(super) fn check_snapshot(runtime: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::invalid(format!("{runtime} is not supported for SnapStart enabled functions.")))
+}
+
+/// AWS: "SnapStart does not support […] ephemeral storage greater than 512 MB". (Lambda's guide. Its answer nobody has shown;
+/// this follows the one for runtimes.)
+pub(super) fn check_snapshot_storage(config: &Config) -> Result<(), Error> {
+    if config.snap_start == "PublishedVersions" && config.ephemeral_storage > 512 {
+        return Err(Error::invalid(
+            "EphemeralStorage greater than 512 MB is not supported for SnapStart enabled functions.",
+        ));
+    }
+    Ok(())
 }
 
 /// What AWS gives each build of a runtime; here there is one build of each.

@@ -110,12 +110,23 @@ pub(in super::super) fn check(tags: &Tags) -> Result<(), Error> {
     check_number(tags)?;
     let mut constraints = Constraints::default();
     constrain(tags, &mut constraints);
-    constraints.check()
+    constraints.check()?;
+    check_reserved(tags)
 }
 
 pub(super) fn check_number(tags: &Tags) -> Result<(), Error> {
     if tags.len() > MOST {
         return Err(Error::invalid("Number of tags exceeds resource tag limit."));
+    }
+    Ok(())
+}
+
+/// AWS: tags that begin with `aws:` are made by its services alone. The words are CloudFormation's and others'; Lambda's own
+/// nobody has shown.
+pub(super) fn check_reserved(tags: &Tags) -> Result<(), Error> {
+    let reserved = |key: &str| key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"));
+    if tags.keys().any(|key| reserved(key)) {
+        return Err(Error::invalid("aws: prefixed tag key names are not allowed for external use."));
     }
     Ok(())
 }
@@ -170,6 +181,7 @@ pub(super) async fn add(State(api): State<Arc<Api>>, Path(resource): Path<String
     if new.is_empty() {
         return Err(Error::invalid("An error occurred and the request cannot be processed."));
     }
+    check_reserved(&new)?;
     let resource = Resource::parse(&api, &resource, "TagResource")?;
     let add = |tags: &mut Tags| {
         tags.extend(new);

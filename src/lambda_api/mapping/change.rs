@@ -43,6 +43,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, body: Body) -> Answer {
     function::check_tags(&tags)?;
     let now = api.now();
     let kind = check::settings(&settings, now).map_err(Error::invalid)?;
+    check::place(&settings, kind, api.identity()).map_err(Error::invalid)?;
     let timeout = timeout(&api, &name)?;
     let mut mapping = Mapping {
         uuid: Uuid::new_v4(),

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
+    super::name::Identity,
+    front::DYNAMODB_LOCAL,
     kind::Kind,
     settings::{Pollers, Settings},
 };
@@ -43,6 +45,19 @@ pub(super) fn settings(settings: &Settings, now: Timestamp) -> Result<Kind, Refu
     limits(settings, kind)?;
     filters(settings, kind)?;
     Ok(kind)
+}
+
+/// Whether the source is where the function is: AWS reads queues and streams of its own region, whoever they belong to.
+pub(super) fn place(settings: &Settings, kind: Kind, identity: &Identity) -> Result<(), Refused> {
+    let regional = kind == Kind::Sqs || kind.stream();
+    let Some(arn) = settings.event_source_arn.as_deref().filter(|_| regional) else { return Ok(()) };
+    let mut parts = arn.split(':').skip(1);
+    let (partition, region) = (parts.next(), parts.nth(1));
+    let here = partition == Some(identity.partition()) && region == Some(identity.region.as_str());
+    if here || arn.starts_with(DYNAMODB_LOCAL) {
+        return Ok(());
+    }
+    Err(format!("Event source region must match Lambda region {}", identity.region))
 }
 
 fn required(settings: &Settings, kind: Kind) -> Result<(), Refused> {

@@ -16,6 +16,8 @@ static DESTINATION: Pattern = Pattern::new(
     r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
 static KMS: Pattern = Pattern::new(r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()");
+/// Where DynamoDB Local says its streams are; AWS has no such region.
+pub(super) const DYNAMODB_LOCAL: &str = "arn:aws:dynamodb:ddblocal:";
 static GROUP: Pattern = Pattern::new(r"[a-zA-Z0-9-_]*");
 
 /// AWS's own order, as it was seen.
@@ -66,8 +68,7 @@ pub(super) fn constrain(settings: &Settings, constraints: &mut Constraints) {
 
 /// `EventSourceArn`.
 pub(super) fn source(arn: &str, constraints: &mut Constraints) {
-    // Where DynamoDB Local says its streams are; AWS has no such region.
-    if !arn.starts_with("arn:aws:dynamodb:ddblocal:") {
+    if !arn.starts_with(DYNAMODB_LOCAL) {
         constraints.pattern("eventSourceArn", arn, &ARN);
     }
 }

@@ -147,8 +147,12 @@ async fn carry_out(api: &Arc<Api>, mapping: &Arc<Mapping>, cut: &CancellationTok
         }
         match runnable(mapping) {
             Err(why) => halt(mappings, mapping.uuid, why),
-            Ok(config) if mapping.state.runs() => {
+            Ok(mut config) if mapping.state.runs() => {
                 let target = Target::new(api, mapping.function_arn.clone());
+                // The role it has now. A mapping outlives its function, and then keeps the stand-in.
+                if let Some(role) = target.role() {
+                    config.read_as(role);
+                }
                 let status = runner.start(config, Arc::new(target));
                 set_status(mappings, mapping.uuid, Some(Arc::clone(&status)));
                 // It has fixed where it begins, or cannot go on.

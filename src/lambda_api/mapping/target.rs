@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Api, function,
+        Api,
+        function::{self, Version},
         name::{Form, Name},
     },
     runner::Function,
@@ -30,15 +31,24 @@ impl Target {
     pub fn new(api: &Arc<Api>, arn: String) -> Self {
         Self { api: Arc::downgrade(api), arn }
     }
+
+    /// What its name means now, if anything.
+    fn version(&self) -> Option<Arc<Version>> {
+        let api = self.api.upgrade()?;
+        let name = Name::parse(&self.arn, None, Form::Plain, "InvokeFunction", api.identity()).ok()?;
+        Some(function::resolve(&api, &name).ok()?.version)
+    }
+
+    /// Its execution role.
+    pub fn role(&self) -> Option<String> {
+        Some(self.version()?.config.role.clone())
+    }
 }
 
 #[async_trait]
 impl Function for Target {
     fn timeout(&self) -> Option<Duration> {
-        let api = self.api.upgrade()?;
-        let name = Name::parse(&self.arn, None, Form::Plain, "InvokeFunction", api.identity()).ok()?;
-        let resolved = function::resolve(&api, &name).ok()?;
-        Some(Duration::from_secs(resolved.version.config.timeout.into()))
+        Some(Duration::from_secs(self.version()?.config.timeout.into()))
     }
 
     fn places(&self) -> Option<usize> {

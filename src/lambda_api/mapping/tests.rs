@@ -151,6 +151,9 @@ async fn tags_are_kept_with_a_mapping() {
     send(&stage.api, "POST", &path, json!({"Tags": {"c": "d"}})).await;
     send(&stage.api, "DELETE", &format!("{path}?tagKeys=a"), Value::Null).await;
     assert_eq!(tags().await, json!({"c": "d"}));
+    let reserved = json!({"EventSourceArn": queue("r"), "FunctionName": "f", "Tags": {"aws:a": "b"}});
+    let (status, refused) = stage.create(reserved).await;
+    assert!(status == 400 && refused["message"].as_str().unwrap().starts_with("aws: prefixed"), "{refused}");
     let unknown = format!("{}{}", &path[..path.len() - 36], uuid::Uuid::nil());
     assert_eq!(send(&stage.api, "GET", &unknown, Value::Null).await.0, 404);
 }
@@ -233,4 +236,34 @@ async fn a_source_that_is_not_there_is_refused_and_nothing_is_kept() {
         (400, Some(format!("Stream not found: {missing}").as_str()))
     );
     assert!(stage.api.mappings.shelf.is_empty());
+}
+
+#[tokio::test]
+async fn a_source_is_in_the_functions_region() {
+    let stage = Stage::new().await;
+    let refused = "Event source region must match Lambda region us-east-1";
+    for arn in [
+        "arn:aws:sqs:eu-west-1:111111111111:q",
+        "arn:aws-cn:sqs:us-east-1:111111111111:q",
+        "arn:aws:kinesis:us-west-2:111111111111:stream/s",
+        "arn:aws:dynamodb:us-west-2:111111111111:table/t/stream/2026-01-01T00:00:00.000",
+    ] {
+        let mut request = json!({"EventSourceArn": arn, "FunctionName": "f"});
+        if !arn.contains("sqs") {
+            request["StartingPosition"] = json!("LATEST");
+        }
+        let (status, said) = stage.create(request).await;
+        assert_eq!((status, said["message"].as_str()), (400, Some(refused)), "{arn}");
+    }
+    // AWS: queues may be another account's. DynamoDB Local has one region, whatever it is told.
+    for request in [
+        json!({"EventSourceArn": "arn:aws:sqs:us-east-1:222222222222:q", "FunctionName": "f"}),
+        json!({
+            "EventSourceArn": "arn:aws:dynamodb:ddblocal:000000000000:table/t/stream/2026-01-01T00:00:00.000",
+            "FunctionName": "f", "StartingPosition": "LATEST",
+        }),
+    ] {
+        let (status, made) = stage.create(request).await;
+        assert_eq!(status, 202, "{made}");
+    }
 }

@@ -132,3 +132,39 @@ async fn what_an_alias_may_not_be() {
         assert_eq!(refused(&api, "POST", &format!("{FUNCTIONS}/f/aliases"), body).await.1, expected);
     }
 }
+
+/// What an update leaves unsaid counts as much as what it says.
+#[tokio::test]
+async fn an_update_is_looked_at_with_what_it_leaves() {
+    let (api, _directory) = active("f").await;
+    for description in ["1", "2"] {
+        done(&api, "PUT", &format!("{FUNCTIONS}/f/configuration"), json!({ "Description": description }))
+            .await;
+        settle(&api).await;
+        done(&api, "POST", &format!("{FUNCTIONS}/f/versions"), json!({})).await;
+    }
+    let routing = |weights: Value| json!({ "AdditionalVersionWeights": weights });
+    let body = json!({ "Name": "a", "FunctionVersion": "1", "RoutingConfig": routing(json!({ "2": 1.0 })) });
+    let made = done(&api, "POST", &format!("{FUNCTIONS}/f/aliases"), body).await;
+    assert_eq!(made["RoutingConfig"], routing(json!({ "2": 1.0 })), "AWS: at most 1.0");
+    let path = format!("{FUNCTIONS}/f/aliases/a");
+    let same = |version: u32| {
+        format!(
+            "Invalid function version {version}. Function version {version} is already included in routing configuration."
+        )
+    };
+    for (body, expected) in [
+        (json!({ "FunctionVersion": "2" }), same(2)),
+        (json!({ "RoutingConfig": routing(json!({ "1": 0.5 })) }), same(1)),
+        (
+            json!({ "FunctionVersion": "$LATEST" }),
+            "$LATEST is not supported for an alias pointing to more than 1 version".to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&api, "PUT", &path, body).await, (400, expected));
+    }
+    let swapped = json!({ "FunctionVersion": "2", "RoutingConfig": routing(json!({ "1": 0.5 })) });
+    assert_eq!(done(&api, "PUT", &path, swapped).await["FunctionVersion"], "2");
+    let alone = json!({ "FunctionVersion": "$LATEST", "RoutingConfig": {} });
+    assert!(done(&api, "PUT", &path, alone).await.get("RoutingConfig").is_none());
+}

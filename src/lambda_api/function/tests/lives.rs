@@ -84,6 +84,7 @@ async fn everything_that_can_be_said_is_shown() {
     let change = json!({
         "DeadLetterConfig": { "TargetArn": "" },
         "Environment": { "Variables": {} },
+        "EphemeralStorage": { "Size": 512 },
         "KMSKeyArn": "",
         "LoggingConfig": { "LogFormat": "Text" },
         "SnapStart": { "ApplyOn": "PublishedVersions" },

@@ -24,6 +24,8 @@ use crate::lambda_api::{
 
 const FUNCTIONS: &str = "/2015-03-31/functions";
 const ARN: &str = "arn:aws:lambda:us-east-1:000000000000:function";
+/// Of a tag.
+const RESERVED: &str = "aws: prefixed tag key names are not allowed for external use.";
 
 /// A zip with one file, in base64.
 fn zip(content: &str) -> String {

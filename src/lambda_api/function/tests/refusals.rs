@@ -3,6 +3,7 @@
 use super::*;
 
 const POINT: &str = "arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/fsap-0123456789abcdef0";
+const IMAGE_CONFIG: &str = "Please don't provide ImageConfig when the intended function PackageType is Zip.";
 
 #[tokio::test]
 async fn a_network_stays_while_a_file_system_needs_it() {
@@ -19,6 +20,21 @@ async fn a_network_stays_while_a_file_system_needs_it() {
     );
     let bare = done(&api, "PUT", &path, json!({ "VpcConfig": none, "FileSystemConfigs": [] })).await;
     assert_eq!(bare["VpcConfig"]["VpcId"], "");
+}
+
+/// What a change says is looked at with what stays.
+#[tokio::test]
+async fn changes() {
+    let (api, _directory) = active("f").await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let image = json!({ "ImageConfig": { "EntryPoint": ["a"] } });
+    assert_eq!(refused(&api, "PUT", &path, image).await, (400, IMAGE_CONFIG.to_owned()));
+    let changed = done(&api, "PUT", &path, json!({ "EphemeralStorage": { "Size": 513 }, "ImageConfig": {} }));
+    assert!(changed.await.get("ImageConfigResponse").is_none());
+    settle(&api).await;
+    let (status, said) =
+        refused(&api, "PUT", &path, json!({ "SnapStart": { "ApplyOn": "PublishedVersions" } })).await;
+    assert!(status == 400 && said.starts_with("EphemeralStorage greater than 512 MB"), "{said}");
 }
 
 #[tokio::test]
@@ -89,6 +105,15 @@ async fn creations() {
             400,
             "nodejs22.x is not supported for SnapStart enabled functions.".to_owned(),
         ),
+        (
+            json!({
+                "FunctionName": "g", "SnapStart": { "ApplyOn": "PublishedVersions" }, "EphemeralStorage": { "Size": 513 },
+            }),
+            400,
+            "EphemeralStorage greater than 512 MB is not supported for SnapStart enabled functions.".to_owned(),
+        ),
+        (json!({ "FunctionName": "g", "ImageConfig": { "Command": ["a"] } }), 400, IMAGE_CONFIG.to_owned()),
+        (json!({ "FunctionName": "g", "Tags": { "a": "b", "aws:a": "b" } }), 400, RESERVED.to_owned()),
         (
             json!({ "FunctionName": "g", "SnapStart": { "ApplyOn": "invalidOption" } }),
             400,

@@ -34,6 +34,7 @@ async fn what_cannot_be_tagged() {
             json!({ "Tags": {} }),
             "An error occurred and the request cannot be processed.".to_owned(),
         ),
+        ("POST", own.clone(), json!({ "Tags": { "a": "1", "AWS:a": "1" } }), RESERVED.to_owned()),
         ("POST", own.clone(), json!({ "Tags": many }), "Number of tags exceeds resource tag limit.".to_owned()),
         (
             "DELETE",

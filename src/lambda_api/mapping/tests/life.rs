@@ -4,6 +4,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, queue, stream};
+use crate::{config::Source, lambda_api::tests::send};
 
 #[tokio::test]
 async fn one_change_at_a_time_unless_it_is_stuck() {
@@ -118,4 +119,38 @@ async fn a_mapping_outlives_its_function() {
     stage.settled(&uuid, "Disabled").await;
     let (status, refused) = stage.ask("PUT", &format!("/{uuid}"), json!({"FunctionName": "f"})).await;
     assert_eq!((status, refused["message"].as_str()), (400, Some("Function does not exist")));
+}
+
+/// AWS: `invokeIdentityArn` of Kinesis's records.
+#[tokio::test]
+async fn a_stream_is_read_by_its_functions_role() {
+    let role = |stage: &Stage| match stage.runner.sources.lock().unwrap().last() {
+        Some(Source::Kinesis(config)) => config.role.clone(),
+        other => panic!("{other:?} is not Kinesis"),
+    };
+    let stage = Stage::new().await;
+    let request =
+        json!({"EventSourceArn": stream("s"), "FunctionName": "f:live", "StartingPosition": "LATEST"});
+    let (_, made) = stage.create(request).await;
+    let uuid = made["UUID"].as_str().unwrap().to_owned();
+    stage.settled(&uuid, "Enabled").await;
+    assert_eq!(role(&stage), "arn:aws:iam::000000000000:role/r");
+
+    let stage = stage.again().await;
+    stage.settled(&uuid, "Enabled").await;
+    while stage.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(role(&stage), "arn:aws:iam::000000000000:role/r");
+    assert_eq!(send(&stage.api, "DELETE", "/2015-03-31/functions/f", Value::Null).await.0, 204);
+
+    let stage = stage.again().await;
+    while stage.log().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        role(&stage),
+        "arn:aws:iam::111111111111:role/klr",
+        "of a function that is gone nothing is known"
+    );
 }

@@ -38,6 +38,8 @@ pub fn stream(name: &str) -> String {
 pub struct Told {
     pub statuses: Mutex<HashMap<Uuid, Arc<Status>>>,
     pub log: Mutex<Vec<String>>,
+    /// The sources it was told to read, in order.
+    pub sources: Mutex<Vec<config::Source>>,
 }
 
 impl Told {
@@ -65,6 +67,7 @@ impl Runner for Told {
             status.reached();
         }
         self.note("start", &mapping.name);
+        self.sources.lock().unwrap().push(mapping.source);
         let earlier = self.statuses.lock().unwrap().insert(mapping.uuid, Arc::clone(&status));
         assert!(earlier.is_none(), "it runs already");
         status
