@@ -157,7 +157,7 @@ impl Sandbox {
         }
         for flight in unfetched.into_iter().chain(running) {
             let outcome = failure.outcome(&flight.invocation.id, plan.timeout);
-            exchange.lose(flight, failure.ending(), Some(failure.to_string()), outcome);
+            exchange.lose(flight, failure.ending(), Some(failure.why()), outcome);
         }
         if let Some(sandbox) = sandbox {
             if let (Failure::Reported(_), Some(process)) = (failure, &sandbox.process) {

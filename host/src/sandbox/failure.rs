@@ -53,6 +53,14 @@ impl Failure {
         }
     }
 
+    /// What the log says beside the error's type.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Extension(failure) => failure.message.clone(),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn reason(&self) -> Reason {
         match self {
             Self::TimedOut => Reason::Timeout,

@@ -163,7 +163,8 @@ impl Log {
         let Some(active) = &self.active else { return false };
         let (size, limit) = match op {
             Op::Put(body) => (body.size(), self.limits.segment - self.limits.reserve()),
-            Op::Replace(_, body) => (body.size(), self.limits.segment),
+            // What compaction moves must not take the place of what makes room.
+            Op::Replace(_, body) => (body.size(), self.limits.segment - self.limits.reserve() / 16),
             Op::Done(_) => (frame::DONE_SIZE as u64, self.limits.segment),
         };
         let empty = active.end == START && run.bytes.is_empty();

@@ -285,6 +285,23 @@ fn damage_is_refused_by_name() {
     assert_eq!(open(directory.path()).1.len(), 50);
 }
 
+/// On a disk that is full there is no next segment, and what settles events is all that makes room.
+#[test]
+fn what_is_written_again_leaves_room_for_what_is_settled() {
+    let directory = TempDir::new().unwrap();
+    let (mut log, _) = open(directory.path());
+    let stored = event(1, 10);
+    let key = put(&mut log, &stored);
+    let mut end = 0;
+    while segments(directory.path()).len() == 1 {
+        end = log.active.as_ref().unwrap().end;
+        one(&mut log, Op::Replace(key, Body::of(&stored))).unwrap();
+    }
+    let left = SMALL.segment - end;
+    assert!((SMALL.reserve() / 16..SMALL.reserve()).contains(&left), "{left}");
+    assert!(left >= frame::DONE_SIZE as u64);
+}
+
 #[test]
 fn it_takes_no_more_than_it_may_hold() {
     let directory = TempDir::new().unwrap();
