@@ -271,6 +271,8 @@ impl Function {
     /// Ends the processes, with what they have in hand.
     pub(crate) async fn terminate(&self) {
         self.plan.end.cancel();
+        // Nobody is let in any more: nobody would serve him.
+        self.places.close();
         self.initialised.send_replace(Some(false));
         self.sandboxes.close();
         self.sandboxes.wait().await;

@@ -82,6 +82,12 @@ impl Host {
         self.address
     }
 
+    /// How many invocations run at once, at most.
+    pub fn places(&self) -> usize {
+        let settings = &self.function.settings;
+        settings.concurrency * settings.max_concurrency.unwrap_or(1)
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> &Metrics {
         &self.function.metrics

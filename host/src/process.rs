@@ -302,8 +302,9 @@ async fn reap(
         tracing::error!(%error, "cannot wait for the function's process");
         std::process::ExitStatus::default()
     });
-    // It is counted for the group, and may have been a child of its own, long ago.
-    let killed = status.signal() == Some(rustix::process::Signal::KILL.as_raw());
+    // It is counted for the group, and may have been a child of its own, long ago. (A shell ends as its child did.)
+    let kill = rustix::process::Signal::KILL.as_raw();
+    let killed = status.signal() == Some(kill) || status.code() == Some(128 + kill);
     let out_of_memory = killed && limits.as_ref().is_some_and(cgroup::Group::out_of_memory);
     told.send_replace(Some(Exit { status, out_of_memory }));
     // What has left the group.

@@ -56,8 +56,6 @@ pub(super) struct Wiring {
 struct Function {
     host: Host,
     timeout: Duration,
-    /// How often it may run at once.
-    places: usize,
 }
 
 /// Where batches go, with what the target takes.
@@ -167,10 +165,9 @@ impl Wiring {
     /// The same, by the host's own settings.
     pub async fn host(&self, name: &str, settings: klr_host::Settings) -> anyhow::Result<()> {
         let timeout = settings.timeout;
-        let places = settings.concurrency * settings.max_concurrency.unwrap_or(1);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let host = Host::start(settings, listener).await?;
-        self.functions().insert(name.to_owned(), Function { host, timeout, places });
+        self.functions().insert(name.to_owned(), Function { host, timeout });
         Ok(())
     }
 
@@ -223,7 +220,7 @@ impl Wiring {
             let functions = self.functions();
             let function =
                 functions.get(name).with_context(|| format!("function {name} does not run here"))?;
-            (function.host.address(), function.timeout, function.places)
+            (function.host.address(), function.timeout, function.host.places())
         };
         let uri = Url::parse(&format!("http://{address}")).context("the host's own address")?;
         let settings = sink::Settings {

@@ -144,7 +144,7 @@ impl Drive {
         if !invoked || !self.settle(Self::is_settled, sooner(out_of_time, drain)).await {
             tracing::warn!(
                 mapping = self.status.name,
-                "drain timeout: invocations still in flight will be delivered again"
+                "drain timeout: what is not settled will be delivered again"
             );
             for (_, task, flight, errand) in std::mem::take(&mut self.flights) {
                 task.abort();
@@ -284,6 +284,7 @@ impl Drive {
             Action::Flow(partition, open) => self.source.flow(partition, open),
             Action::Release(partition, through) => self.release(partition, through),
             Action::Dropped(records, why) => {
+                self.status.ended(true);
                 self.given_up += records as u64;
                 self.status.figures.dropped.inc_by(records as u64);
                 tracing::warn!(mapping = self.status.name, records, ?why, "records given up");

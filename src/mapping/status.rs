@@ -37,7 +37,7 @@ pub struct Status {
     /// Told to run at all.
     enabled: bool,
     ready: AtomicBool,
-    /// The last invocation of the function failed.
+    /// What was invoked with last was given up.
     failed: AtomicBool,
     problem: Mutex<Problem>,
     /// It became ready, or halted.
@@ -146,9 +146,9 @@ impl Status {
         self.figures.problem.set(1);
     }
 
-    /// How an invocation went. AWS: that of the last one stands, also when its batch was given up.
-    pub fn invoked(&self, failed: bool) {
-        self.failed.store(failed, Ordering::Relaxed);
+    /// What became of a batch: done, or given up. AWS: how the last invocation went stands until the next.
+    pub fn ended(&self, given_up: bool) {
+        self.failed.store(given_up, Ordering::Relaxed);
     }
 
     /// It works (again).
@@ -178,10 +178,7 @@ impl Status {
         match problem.what.filter(|_| lasting) {
             Some(what) => format!("PROBLEM: {what}"),
             None if self.figures.invoked.get() == 0 => "No records processed".into(),
-            // While it is tried again it is a problem above, and given time.
-            None if problem.since.is_none() && self.failed.load(Ordering::Relaxed) => {
-                format!("PROBLEM: {CALL_FAILED}")
-            }
+            None if self.failed.load(Ordering::Relaxed) => format!("PROBLEM: {CALL_FAILED}"),
             None => "OK".into(),
         }
     }
@@ -254,13 +251,17 @@ mod tests {
     fn the_last_invocation_is_told_of_when_its_batch_was_given_up_as_well() {
         let status = Status::new("orders", Figures::default());
         status.figures.invoked.inc();
-        for (failed, told) in [(true, "PROBLEM: Function call failed"), (false, "OK")] {
-            status.invoked(failed);
-            status.problem("Function call failed");
-            assert_eq!(status.result_after(Duration::from_secs(10)), "OK");
-            status.fine();
-            assert_eq!(status.result_after(Duration::from_secs(10)), told);
-        }
+        status.problem(CALL_FAILED);
+        let told = || status.result_after(Duration::from_secs(10));
+        assert_eq!(told(), "OK", "it is tried again");
+        status.ended(true);
+        status.fine();
+        assert_eq!(told(), "PROBLEM: Function call failed");
+        status.problem(CALL_FAILED);
+        assert_eq!(told(), "PROBLEM: Function call failed", "the next one fails, too");
+        status.ended(false);
+        status.fine();
+        assert_eq!(told(), "OK");
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ mod unfinished;
 use std::{
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ use crate::{
 
 /// Records that the function's leave room for: the platform's do not wait.
 const PLATFORMS: usize = 64;
+/// Between looks at a channel that has no room for the function's.
+const BEHIND: Duration = Duration::from_millis(1);
 
 /// Whose record it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,12 +233,12 @@ impl Stream {
             Sink::Traced(function) => traced(function, &text),
             // Nobody takes them any more when the embedder is ending.
             Sink::Records(records) => {
+                // Not in the channel's own queue: who waits there is given every place before anybody else.
                 let left = PLATFORMS.min(records.max_capacity() / 2);
-                if let Ok(mut room) = records.reserve_many(1 + left).await
-                    && let Some(place) = room.next()
-                {
-                    place.send(self.record(source, at, text));
+                while records.capacity() <= left && !records.is_closed() {
+                    tokio::time::sleep(BEHIND).await;
                 }
+                drop(records.send(self.record(source, at, text)).await);
             }
             Sink::Quiet => {}
         }

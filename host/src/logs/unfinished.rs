@@ -4,11 +4,14 @@
 //! while its reader waits for more of it, a line lies where the invocation's end finds it.
 
 use std::{
+    future::poll_fn,
     io, mem,
+    pin::pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -79,8 +82,13 @@ impl Pipe<'_> {
         line: &mut Vec<u8>,
     ) -> io::Result<bool> {
         let Some((all, pipe)) = self.place else { return Ok(true) };
+        let mut more = pin!(reader.fill_buf());
+        // What has been written is no reason to wait: most lines are whole.
+        if let Poll::Ready(more) = poll_fn(|cx| Poll::Ready(more.as_mut().poll(cx))).await {
+            self.given = false;
+            return more.map(|_| true);
+        }
         all.swap(pipe, line);
-        let more = reader.fill_buf();
         let waited = if all.over.load(Relaxed) { timeout(LATE, more).await } else { Ok(more.await) };
         all.swap(pipe, line);
         self.given = line.is_empty() || waited.is_err();

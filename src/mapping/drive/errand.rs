@@ -85,7 +85,6 @@ impl Drive {
             Judged::Failed(_) | Judged::Misreported(_) | Judged::Broken | Judged::Rejected => {
                 figures.invoke_errors.inc();
                 figures.failed.inc_by(records.len() as u64);
-                self.status.invoked(true);
             }
             Judged::Partial(failed) => {
                 figures.failed.inc_by(failed.len() as u64);
@@ -96,7 +95,7 @@ impl Drive {
             Judged::Unreachable(_) => {
                 figures.unreachable.inc();
             }
-            Judged::Done => self.status.invoked(false),
+            Judged::Done => self.status.ended(false),
             Judged::TooLarge | Judged::Unanswered => {}
         }
         self.step(Input::Answered(flight, heard));
@@ -105,6 +104,7 @@ impl Drive {
     fn discarded(&mut self, flight: u64, records: usize, result: Result<(), Error>) {
         match &result {
             Ok(()) => {
+                self.status.ended(true);
                 self.given_up += records as u64;
                 self.status.figures.discarded.inc_by(records as u64);
             }

@@ -141,22 +141,27 @@ impl Engine {
     async fn invoked(&self, piece: &Piece) -> (Outcome, Option<Instant>) {
         let mut invocation = self.invoker.invoke(&piece.records, None, self.timeout());
         let (mut keeps, mut held) = (self.invoker.waits(), None);
-        let mut due = piece.invisible_until().unwrap_or_else(Instant::now);
+        let shortly = |span: Duration| SHORTLY.min(span / 4);
+        let until = piece.invisible_until().unwrap_or_else(Instant::now);
+        let mut due = until - shortly(self.lanes().visibility);
         loop {
             // A queue may have none by now: what is in flight is hidden as long as it may run.
             let timeout = self.timeout();
             let span = self.lanes().visibility.max(timeout).max(SHORTLY);
             tokio::select! {
                 delivered = invocation.as_mut() => return (delivered.outcome, held),
-                () = tokio::time::sleep_until(due - SHORTLY.min(span / 4)), if keeps => {
-                    match self.hide_again(piece, span).await {
+                () = tokio::time::sleep_until(due), if keeps => match self.hide_again(piece, span).await {
+                    Ok((until, refused)) => {
                         // Who is refused is visible already, or gone; the others are ours still.
-                        Ok((until, refused)) => {
-                            (keeps, held, due) = (refused < piece.len(), Some(until), until);
-                        }
-                        Err(kind) => (keeps, due) = (matches!(kind, Kind::Retry { .. }), due + PROBE),
+                        due = until - shortly(span);
+                        keeps = refused < piece.len();
+                        held = (refused == 0).then_some(until);
                     }
-                }
+                    Err(kind) => {
+                        due = Instant::now() + SHORTLY / 4;
+                        keeps = matches!(kind, Kind::Retry { .. });
+                    }
+                },
             }
         }
     }
@@ -267,13 +272,27 @@ impl Engine {
         if !failed.is_empty() {
             self.let_go(piece, failed);
         }
-        let mut rest = piece.places_except(failed);
+        let rest = piece.places_except(failed);
         if self.settings.once {
             let mut lanes = self.lanes();
             rest.iter().filter_map(id).for_each(|id| {
                 lanes.left.remove(id);
             });
         }
+        tokio::select! {
+            () = self.deleted(piece, rest) => {}
+            () = self.late() => tracing::warn!(mapping = self.status.name, "not deleted in time: will come again"),
+        }
+    }
+
+    /// Who is told to stop does not wait for a queue for ever.
+    async fn late(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(self.settings.drain).await;
+    }
+
+    /// Deletes, until it is done or too late.
+    async fn deleted(&self, piece: &Piece, mut rest: Vec<Place>) {
         let mut streak = 0;
         while !rest.is_empty() {
             rest = self.delete(rest).await;

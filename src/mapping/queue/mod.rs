@@ -168,7 +168,8 @@ impl Engine {
             visibility.as_secs(),
             timeout.as_secs()
         );
-        if self.settings.strict {
+        // Not hidden at all, messages would never be invoked with: they are visible again by then.
+        if self.settings.strict || visibility.is_zero() {
             return Err(why);
         }
         tracing::warn!(mapping = self.status.name, "{why}: messages may be delivered twice");

@@ -50,8 +50,8 @@ impl<'a> Call<'a> {
         };
         name("/2015-03-31/functions/", "/invocations")
             .map(Self::Invoke)
-            // Older SDKs end it in a slash.
             .or_else(|| name("/2014-11-13/functions/", "/invoke-async").map(Self::InvokeAsync))
+            // Older SDKs end it in a slash.
             .or_else(|| name("/2014-11-13/functions/", "/invoke-async/").map(Self::InvokeAsync))
             .or_else(|| {
                 let name = name("/2021-11-15/functions/", "/response-streaming-invocations")?;
