@@ -169,11 +169,17 @@ impl Sink {
             most_in_flight: AtomicUsize::new(0),
         };
         // Not port 0: a port that must be free again after `down` is best taken where the kernel hands out none.
-        let [port] = crate::servers::free_ports();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let (address, listener) = loop {
+            let [port] = crate::servers::free_ports();
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            // Another test program may have taken it meanwhile.
+            if let Ok(listener) = TcpListener::bind(address) {
+                break (address, listener);
+            }
+        };
         let mut sink =
             Self { uri: format!("{scheme}://{address}"), address, state: Arc::new(state), up: None };
-        sink.up();
+        sink.listen(listener);
         sink
     }
 
@@ -187,7 +193,10 @@ impl Sink {
 
     /// Listens (again) on its port.
     pub fn up(&mut self) {
-        let listener = TcpListener::bind(self.address).expect("the port is ours");
+        self.listen(TcpListener::bind(self.address).expect("the port is ours"));
+    }
+
+    fn listen(&mut self, listener: TcpListener) {
         listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let (down, told) = oneshot::channel();
         let state = Arc::clone(&self.state);
