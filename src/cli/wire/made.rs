@@ -104,8 +104,8 @@ impl Runner for Made {
         let (uuid, status) = (mapping.uuid, self.wiring.status(&mapping.name));
         self.show(&mapping, Arc::clone(&status));
         let stop = self.end.child_token();
-        let told = Stop::new(stop.clone(), self.end.clone());
-        let run = run(Arc::clone(&self.wiring), mapping, Target(function), Arc::clone(&status), told);
+        let ends = Stop::new(stop.clone(), self.end.clone());
+        let run = run(Arc::clone(&self.wiring), mapping, Target(function), Arc::clone(&status), ends);
         let told = Arc::clone(&status);
         let task = self.tasks.spawn(async move {
             if let Err(error) = tokio::spawn(run).await {

@@ -2,7 +2,7 @@
 //! way to.
 //!
 //! A mapping has one change going on. A later one (which is let in where the earlier cannot come to its end: a source that
-//! does not answer) cuts it short. Whatever a crash interrupts is taken up at the next start: the state on disk says what.
+//! does not answer) cuts it short, but waits for the invocations it waits for. Whatever a crash interrupts is taken up at the next start: the state on disk says what.
 
 use std::{
     collections::HashMap,
