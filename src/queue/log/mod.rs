@@ -50,6 +50,7 @@ use std::{
 use self::{
     index::Index,
     op::{Mark, Run},
+    open::Lock,
     seen::Seen,
     segment::START,
 };
@@ -91,7 +92,7 @@ pub(super) struct Log {
     /// How far the oldest segment has been compacted.
     compacted: usize,
     /// Held as long as the log is.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// The segment that grows.
@@ -105,7 +106,7 @@ struct Active {
 }
 
 impl Log {
-    fn new(directory: &Path, limits: Limits, index: Index, active: Option<Active>, lock: File) -> Self {
+    fn new(directory: &Path, limits: Limits, index: Index, active: Option<Active>, lock: Lock) -> Self {
         let index = Arc::new(Mutex::new(index));
         Self { directory: directory.to_owned(), limits, index, active, compacted: 0, _lock: lock }
     }

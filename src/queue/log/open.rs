@@ -103,20 +103,32 @@ fn restore(index: &mut Index, seen: Vec<Seen>, left: &mut Left) {
     }
 }
 
+/// That a directory is this process's own, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Said, not left to the closing of the file: a child that another thread is just starting has the file open, too, until it
+    /// executes its program, and the lock would last as long.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Makes the directory, durably, and locks it.
-fn own(directory: &Path) -> Result<File, Error> {
+fn own(directory: &Path) -> Result<Lock, Error> {
     let failed = |error: io::Error| Error::disk(directory, &error);
     let made =
         directory.ancestors().take_while(|part| !part.as_os_str().is_empty() && !part.exists()).count();
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let lock = options.open(directory.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => {}
+    let file = options.open(directory.join("lock")).map_err(failed)?;
+    let lock = match file.try_lock() {
+        Ok(()) => Lock(file),
         Err(TryLockError::WouldBlock) => return Err(Error::InUse { directory: directory.to_owned() }),
         Err(TryLockError::Error(error)) => return Err(failed(error)),
-    }
+    };
     for part in directory.ancestors().take(made + 1).filter(|part| !part.as_os_str().is_empty()) {
         segment::sync(part).map_err(|error| Error::disk(part, &error))?;
     }

@@ -50,7 +50,12 @@ impl Scene {
             bootstrap: bootstrap.to_owned(),
             topic: format!("orders.eu-{n}"),
             group: format!("group-{n}"),
-            producer: plain(bootstrap).set("linger.ms", "0").create().unwrap(),
+            // Else what a broker refuses at first (its topic is young) is sent again behind what came after it.
+            producer: plain(bootstrap)
+                .set("linger.ms", "0")
+                .set("enable.idempotence", "true")
+                .create()
+                .unwrap(),
         }
     }
 

@@ -54,6 +54,8 @@ impl Topic {
         assert!(created.as_ref().is_ok_and(|topics| topics.iter().all(Result::is_ok)), "{created:?}");
         let producer = client(&kafka.bootstrap)
             .set("linger.ms", "5")
+            // Else what a broker refuses at first (its topic is young) is sent again behind what came after it.
+            .set("enable.idempotence", "true")
             .set("queue.buffering.max.messages", "200000")
             .create()
             .expect("a producer can be made");
