@@ -111,12 +111,27 @@ pub(crate) fn start(
     // Held over both steps: what is not known yet would be taken for adopted.
     let mut children = lock();
     children.warden();
-    let child = command.process_group(0).spawn()?;
+    let child = spawn(command.process_group(0))?;
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let pid = pid.expect("a child that was not waited for has an id");
     children.tell(pid.as_raw_pid(), &known.line());
     children.live.insert(pid.as_raw_pid(), known);
     Ok((child, pid))
+}
+
+/// A program that was just written is busy for as long as any copy of the file it was written by is open, and a child that
+/// another thread has just forked has one until it executes its own.
+fn spawn(command: &mut tokio::process::Command) -> io::Result<tokio::process::Child> {
+    const TRIES: usize = 50;
+    for _ in 1..TRIES {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            spawned => return spawned,
+        }
+    }
+    command.spawn()
 }
 
 /// It was waited for.

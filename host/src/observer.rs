@@ -27,7 +27,7 @@ use crate::{
     variables::Variables,
 };
 
-/// How long a line may be on its way from the function's pipe, when the caller wants the log's end.
+/// How long the runtime may take to ask for more, and so to have its report, when the caller wants the log's end.
 const LOG_LAG: Duration = Duration::from_millis(20);
 
 /// What the platform says of a function, the same for all of its environments.
@@ -328,6 +328,9 @@ impl Observer {
     /// runtime or an extension is not done with it yet.
     pub(crate) async fn log_tail(&self, ended: &Ended) -> Vec<u8> {
         tokio::time::sleep(LOG_LAG).await;
+        if !self.facts.several {
+            self.log.caught_up().await;
+        }
         self.end();
         self.log.tail().end(|| {
             let init = self.lock().init;

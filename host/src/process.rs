@@ -119,13 +119,13 @@ impl Process {
         drop(command);
         let (output, reaped) = (TaskTracker::new(), TaskTracker::new());
         if let Some(pipe) = child.stdout.take() {
-            output.spawn(read::lines(pipe, program.source, log.clone()));
+            output.spawn(read::lines(log.watch(pipe), program.source, log.clone()));
         }
         if let Some(pipe) = child.stderr.take() {
-            output.spawn(read::lines(pipe, program.source, log.clone()));
+            output.spawn(read::lines(log.watch(pipe), program.source, log.clone()));
         }
         if let Some(pipe) = frames {
-            output.spawn(read::frames(pipe, log.clone()));
+            output.spawn(read::frames(log.watch(pipe), log.clone()));
         }
         let (told, exit) = watch::channel(None);
         if let Some(outlet) = outlet {

@@ -30,7 +30,7 @@ const DISCARD: usize = 64 * 1024 * 1024;
 pub(crate) type Answer = Response<Body>;
 
 /// What is on its way to us when we are told to stop is served, if it comes by then.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
+const ON_ITS_WAY: Duration = Duration::from_millis(200);
 
 /// Accepts until `stop`; the listener is closed then. Whom the system has let in by then is served: it would reset them, with
 /// the requests they have sent.

@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Answer, Exchange, Refusal, work::Poll};
 
-/// How long the end of a process may be behind that of its connection.
-const BEHIND: Duration = Duration::from_millis(100);
+/// How long the end of a process may be behind that of its connection. On a machine with much to do that is longer than one
+/// would think.
+const BEHIND: Duration = Duration::from_millis(300);
 
 impl Exchange {
     /// An answer was cut off: `instead` is what it counts for, unless the process turns out to have ended. That is told by who

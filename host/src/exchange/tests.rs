@@ -1,11 +1,13 @@
+use std::io::Write;
+
 use tokio::sync::{Semaphore, oneshot};
 
 use super::*;
 use crate::{
-    Metrics, Settings,
+    Logs, Metrics, Settings, Source,
     flight::{Place, Saturated},
     launch::Launch,
-    logs::Writer,
+    logs::{Writer, read},
     observer::Facts,
     variables::Variables,
 };
@@ -13,12 +15,15 @@ use crate::{
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) fn exchange(pool: &Arc<Pool>, max_concurrency: Option<usize>) -> Arc<Exchange> {
+    logged(pool, max_concurrency, Writer::quiet())
+}
+
+fn logged(pool: &Arc<Pool>, max_concurrency: Option<usize>, writer: Writer) -> Arc<Exchange> {
     let settings = Settings { max_concurrency, ..Settings::default() };
     let launch = Launch::default();
     let variables = Variables::new(&settings, &launch, std::iter::empty());
     let facts = Arc::new(Facts::new(&settings, &launch, &variables));
-    let observer =
-        Arc::new(Observer::new(facts, "on-demand", "stream".to_owned(), Writer::quiet(), Vec::new()));
+    let observer = Arc::new(Observer::new(facts, "on-demand", "stream".to_owned(), writer, Vec::new()));
     let exchange = Exchange::new(Arc::clone(pool), observer, SECOND, max_concurrency, None);
     let exchange = Arc::new(exchange);
     exchange.release();
@@ -148,6 +153,37 @@ async fn a_log_that_is_read_is_not_on_the_processs_time() {
     let mut next = Box::pin(exchange.next());
     pending!(next);
     assert!(matches!(exchange.overdue(Instant::now() + SECOND), Due::At(_)), "it asked in time");
+}
+
+#[tokio::test]
+async fn what_was_written_before_it_asked_is_before_the_end() {
+    let pool = Arc::new(Pool::new(1, true, Arc::default()));
+    let (sender, mut records) = tokio::sync::mpsc::channel(100);
+    let exchange = logged(&pool, None, Writer::new(&Logs::Records(sender), None, |_| None));
+    let (ours, mut theirs) = std::io::pipe().unwrap();
+    let log = exchange.observer.log().clone();
+    let pipe = log.watch(tokio::net::unix::pipe::Receiver::from_owned_fd(ours.into()).unwrap());
+    let mut next = Box::pin(exchange.next());
+    pending!(next);
+    let (one, _told) = flight("1");
+    pool.submit(one);
+    next.await.unwrap();
+    theirs.write_all(b"written\n").unwrap();
+    exchange.answer("1", None, reply()).unwrap();
+    let mut next = Box::pin(exchange.next());
+    pending!(next);
+    assert!(matches!(exchange.overdue(Instant::now() + SECOND), Due::At(_)), "it asked in time");
+    let (two, _told) = flight("2");
+    assert!(pool.submit(two).is_some(), "it is not free yet");
+    // Its reader is late.
+    tokio::spawn(read::lines(pipe, Source::Function, log));
+    next.await.unwrap();
+    let texts = std::iter::from_fn(|| records.try_recv().ok());
+    let texts: Vec<_> = texts.map(|record| String::from_utf8(record.text.to_vec()).unwrap()).collect();
+    let begins =
+        ["START RequestId: 1", "written", "END RequestId: 1", "REPORT RequestId: 1", "START RequestId: 2"];
+    assert_eq!(texts.len(), begins.len(), "{texts:?}");
+    assert!(texts.iter().zip(begins).all(|(text, begin)| text.starts_with(begin)), "{texts:?}");
 }
 
 #[tokio::test]

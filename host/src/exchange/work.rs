@@ -42,22 +42,46 @@ impl Exchange {
             _ => return Err(Refusal::to("Ready", &state)),
         }
         state.polls += 1;
-        let answered = state.answered.take();
+        let answered = state.answered.is_some();
         drop(state);
-        match answered.map(|ended| self.observer.runtime_done(ended)) {
-            Some(true) => drop(tokio::spawn(Arc::clone(self).await_extensions())),
-            // It asked in time; that a log is still being read is no fault of its.
-            Some(false) => {
-                let mut state = self.lock();
-                // Unless it has more in hand already.
-                if state.offered.is_empty() && state.running.is_empty() {
-                    state.due = None;
-                }
-            }
-            None => {}
+        if answered && self.observer.log().behind() {
+            let mut state = self.lock();
+            state.holds += 1;
+            let due = state.due.take();
+            drop(state);
+            tokio::spawn(Arc::clone(self).settle_when_read(due));
+        } else {
+            self.settle();
         }
         self.list();
         Ok(Poll(Arc::clone(self)))
+    }
+
+    /// The runtime is done with what it answered. Whether its extensions are not.
+    fn settle(self: &Arc<Self>) -> bool {
+        let answered = self.lock().answered.take();
+        let Some(ended) = answered else { return false };
+        let engaged = self.observer.runtime_done(ended);
+        if engaged {
+            tokio::spawn(Arc::clone(self).await_extensions());
+        } else {
+            // It asked in time; that a log is still being read is no fault of its.
+            let mut state = self.lock();
+            // Unless it has more in hand already.
+            if state.offered.is_empty() && state.running.is_empty() {
+                state.due = None;
+            }
+        }
+        engaged
+    }
+
+    /// The same, once what it wrote is in the log. Nothing is `due` meanwhile: it asked in time.
+    async fn settle_when_read(self: Arc<Self>, due: Option<Instant>) {
+        self.observer.log().caught_up().await;
+        if self.settle() {
+            self.lock().due = due;
+        }
+        self.release();
     }
 
     /// The environment is free when the extensions are, too. If they never are, the invocation's time runs out.

@@ -2,6 +2,7 @@
 //!
 //! It goes where [`Logs`] says, to the subscribers of the Telemetry API, and to callers who ask for the log's end.
 
+mod behind;
 mod console;
 mod frame;
 pub(crate) mod outlet;
@@ -10,6 +11,7 @@ mod tail;
 mod unfinished;
 
 use std::{
+    os::fd::AsFd,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,8 +23,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-use self::unfinished::Unfinished;
-pub(crate) use self::{console::Console, tail::Tail};
+use self::{behind::Pipes, unfinished::Unfinished};
+pub(crate) use self::{behind::Watched, console::Console, tail::Tail};
 use crate::{
     Logs,
     telemetry::{
@@ -135,6 +137,7 @@ struct Inner {
     telemetry: Telemetry,
     tail: Tail,
     unfinished: Unfinished,
+    pipes: Pipes,
     /// The time of the last record that was handed on.
     latest: Mutex<Timestamp>,
 }
@@ -143,8 +146,8 @@ impl Stream {
     pub(crate) fn new(name: &str, writer: Writer, tail: Tail) -> Self {
         let telemetry = Telemetry::new();
         let latest = Mutex::new(Timestamp::MIN);
-        let unfinished = Unfinished::default();
-        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, unfinished, latest }))
+        let (unfinished, pipes) = (Unfinished::default(), Pipes::default());
+        Self(Arc::new(Inner { name: name.into(), writer, telemetry, tail, unfinished, pipes, latest }))
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
@@ -153,6 +156,21 @@ impl Stream {
 
     pub(crate) fn tail(&self) -> &Tail {
         &self.0.tail
+    }
+
+    /// A pipe the function writes to, to be read for this log.
+    pub(crate) fn watch<R: AsFd>(&self, pipe: R) -> Watched<R> {
+        self.0.pipes.watch(pipe)
+    }
+
+    /// Whether the function has written what is not in the log yet.
+    pub(crate) fn behind(&self) -> bool {
+        self.0.pipes.behind()
+    }
+
+    /// Waits until what it has written is in the log, or takes too long.
+    pub(crate) async fn caught_up(&self) {
+        self.0.pipes.caught_up().await;
     }
 
     /// An invocation begins; whether its caller asks for the log's end.

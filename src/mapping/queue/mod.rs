@@ -179,6 +179,8 @@ impl Engine {
     async fn supervise(self: Arc<Self>) -> Ending {
         self.wake();
         let mut second = tokio::time::interval(Duration::from_secs(1));
+        // AWS adds so many a minute however it got there: what a stall has missed is not made up for.
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut refresh = tokio::time::interval_at(Instant::now() + REFRESH, REFRESH);
         loop {
             tokio::select! {

@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used)] // allow-unwrap-in-tests covers test functions, not what they call
 
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use klr_test_support::klr::{Bridge, Setup};
 
 fn start(script: &str) -> (Bridge, tempfile::TempDir) {
+    // One after the other: what the other test forks has this one's script open for writing until it executes its own.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("klr");
     std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::SystemTime;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::unavailable;
 
@@ -70,24 +70,41 @@ impl Drop for Process {
     }
 }
 
-/// Ports nobody listens on. Below the range the kernel takes outgoing ports from, so that a server that is stopped
-/// finds its own free when it starts again.
+/// Ports nobody listens on, and that no other test program is given. Below the range the kernel takes outgoing ports from, so
+/// that a server that is stopped finds its own free when it starts again.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    const FIRST: u32 = 10_000;
-    const COUNT: u32 = 22_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    if NEXT.load(Ordering::Relaxed) == 0 {
-        // Test processes run side by side: each begins somewhere else.
-        let clock = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |now| now.subsec_nanos());
-        NEXT.fetch_add(1 + (std::process::id().wrapping_mul(7919) ^ clock) % COUNT, Ordering::Relaxed);
+    static BLOCK: LazyLock<Block> = LazyLock::new(Block::take);
+    std::array::from_fn(|_| BLOCK.port())
+}
+
+/// The ports of one test program. A port that was found free may be bound much later, and others run beside it.
+struct Block {
+    first: u16,
+    given: AtomicU16,
+    /// On the block's first port: what makes it ours until the program ends.
+    _ours: UdpSocket,
+}
+
+impl Block {
+    const SIZE: u16 = 200;
+
+    fn take() -> Self {
+        let blocks = (10_000..32_000).step_by(Self::SIZE.into());
+        // Ports of a program that has just ended are still in use now and then: each begins somewhere else.
+        let count = blocks.len();
+        let start = std::process::id() as usize % count;
+        let mut blocks = blocks.cycle().skip(start).take(count);
+        let taken = blocks.find_map(|first| Some((first, UdpSocket::bind(("127.0.0.1", first)).ok()?)));
+        let (first, ours) = taken.expect("not a hundred test programs run at once");
+        Self { first, given: AtomicU16::new(0), _ours: ours }
     }
-    std::array::from_fn(|_| {
+
+    fn port(&self) -> u16 {
         loop {
-            let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
-            let port = u16::try_from(port).expect("10,000 + less than 22,000");
+            let port = self.first + 1 + self.given.fetch_add(1, Ordering::Relaxed) % (Self::SIZE - 1);
             if TcpListener::bind(("127.0.0.1", port)).is_ok() {
                 return port;
             }
         }
-    })
+    }
 }
