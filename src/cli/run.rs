@@ -223,8 +223,18 @@ pub(super) async fn go(
 ) -> Option<u8> {
     let mut running = JoinSet::new();
     for mapping in parts.mappings {
-        let (name, stop) = (mapping.means.status.name.clone(), stop.clone());
-        running.spawn(async move { (name, mapping.run(stop).await) });
+        let (status, stop) = (Arc::clone(&mapping.means.status), stop.clone());
+        running.spawn(async move {
+            let ending = match tokio::spawn(async move { mapping.run(stop).await }).await {
+                Ok(ending) => ending,
+                Err(error) => {
+                    let why = format!("the mapping panicked; this is a bug: {error}");
+                    status.halted(&why);
+                    Ending::Halted(why)
+                }
+            };
+            (status.name.clone(), ending)
+        });
     }
     // `--once`: a webhook has nothing that is there already, and would be waited for.
     if let Some((listener, router)) = parts.receivers.filter(|_| !parts.once) {

@@ -7,6 +7,7 @@ use klr_contract::{Place, Position, Record, Trace};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::Window;
 use crate::hex::hex;
 
 /// A mapping whose batches cannot be named as CloudEvents.
@@ -64,7 +65,7 @@ impl Envelope {
 
     /// The event of one batch, without data: the body travels beside it. The same batch has the same id.
     pub fn event(&self, batch: &[Record]) -> Result<Event, EventBuilderError> {
-        let Stamp { id, time, parent, state, partition } = self.stamp(batch);
+        let Stamp { id, time, parent, state, partition } = self.stamp(batch, None);
         let mut builder = self.template().id(id).time(time).extension("traceparent", parent);
         if let Some(state) = state {
             builder = builder.extension("tracestate", state);
@@ -104,15 +105,18 @@ impl Envelope {
         builder
     }
 
-    fn stamp(&self, batch: &[Record]) -> Stamp {
-        let digest = digest(self.mapping, batch);
+    /// `window` names a batch without records: the last of a window, in which nothing had come since.
+    fn stamp(&self, batch: &[Record], window: Option<(&Window, &str)>) -> Stamp {
+        let window = window.filter(|_| batch.is_empty());
+        let digest = digest(self.mapping, batch, window);
         let id = hex(&digest[..16]);
         let (parent, state) = match one_trace(batch) {
             Some(trace) => (trace.parent.clone(), trace.state.clone()),
             // Begun here: a sampled-out root whose trace id is the batch's, so attempts of one batch are one trace.
             None => (format!("00-{id}-{}-00", hex(&digest[16..24])), None),
         };
-        let newest = batch.iter().map(|record| record.at).max().unwrap_or(Timestamp::UNIX_EPOCH);
+        let newest = batch.iter().map(|record| record.at).max();
+        let newest = newest.or(window.map(|(window, _)| window.end)).unwrap_or(Timestamp::UNIX_EPOCH);
         let partition = self.partitioned.then(|| one_partition(batch)).flatten();
         let partition = partition.map(|partition| format!("{}-{partition}", self.subject));
         let precision = if newest.subsec_nanosecond() == 0 { 0 } else { 3 };
@@ -142,9 +146,9 @@ impl Headers {
         &self.envelope.source
     }
 
-    /// The headers of one batch: those of [`Envelope::event`].
-    pub fn of(&self, batch: &[Record]) -> HeaderMap {
-        let stamp = self.envelope.stamp(batch);
+    /// The headers of one batch: those of [`Envelope::event`]. With its tumbling window and the shard's name, if it has one.
+    pub fn of(&self, batch: &[Record], window: Option<(&Window, &str)>) -> HeaderMap {
+        let stamp = self.envelope.stamp(batch, window);
         let mut headers = self.fixed.clone();
         headers.insert(HeaderName::from_static("ce-id"), printable(stamp.id));
         headers.insert(HeaderName::from_static("ce-time"), printable(stamp.time));
@@ -168,9 +172,13 @@ fn printable(text: String) -> HeaderValue {
 }
 
 /// A hash of mapping and record identifiers. Receipts and epochs are left out: they change with every delivery.
-fn digest(mapping: Option<Uuid>, batch: &[Record]) -> [u8; 32] {
+fn digest(mapping: Option<Uuid>, batch: &[Record], window: Option<(&Window, &str)>) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(mapping.unwrap_or_default());
+    if let Some((window, shard)) = window {
+        hash.update(shard);
+        hash.update(window.start.as_millisecond().to_be_bytes());
+    }
     for record in batch {
         match &record.place {
             Place::Item { id, .. } => hash.update(id),
@@ -188,7 +196,7 @@ fn digest(mapping: Option<Uuid>, batch: &[Record]) -> [u8; 32] {
 
 /// The id of a batch's event, as a UUID: a request id, where one is wanted.
 pub(super) fn request_id(mapping: Uuid, batch: &[Record]) -> Uuid {
-    Uuid::from_slice(&digest(Some(mapping), batch)[..16]).expect("sixteen bytes are a UUID")
+    Uuid::from_slice(&digest(Some(mapping), batch, None)[..16]).expect("sixteen bytes are a UUID")
 }
 
 /// The trace all records are part of.
@@ -231,6 +239,28 @@ mod tests {
         Record { json: Ok("".into()), place, at: Timestamp::from_second(offset).unwrap(), trace: None }
     }
 
+    /// Nothing is in it that could name it.
+    #[test]
+    fn the_last_of_a_window_is_told_from_that_of_another() {
+        let window = |start: i64| Window {
+            start: Timestamp::from_second(start).unwrap(),
+            end: Timestamp::from_second(start + 60).unwrap(),
+            state: "{}".into(),
+            is_final: true,
+            terminated_early: false,
+        };
+        let headers = envelope().headers().unwrap();
+        let (first, second) = (window(0), window(60));
+        let of =
+            [(&first, "s-0"), (&first, "s-1"), (&second, "s-0")].map(|window| headers.of(&[], Some(window)));
+        let ids: std::collections::BTreeSet<_> = of.iter().map(|headers| headers["ce-id"].clone()).collect();
+        assert_eq!(ids.len(), 3);
+        assert_eq!(of[2]["ce-time"], "1970-01-01T00:02:00Z");
+        assert_eq!(headers.of(&[], Some((&first, "s-0"))), of[0], "the same has the same");
+        let batch = [record(3, 1, 7)];
+        assert_eq!(headers.of(&batch, Some((&first, "s-0"))), headers.of(&batch, None), "records name it");
+    }
+
     #[test]
     fn the_same_batch_has_the_same_id_and_another_has_another() {
         let id = |batch: &[Record]| envelope().event(batch).unwrap().id().to_owned();
@@ -271,7 +301,7 @@ mod tests {
         ] {
             let event = envelope.event(&batch).unwrap();
             let expected = klr_host::cloudevent::binary_headers(&event).unwrap();
-            assert_eq!(envelope.headers().unwrap().of(&batch), expected);
+            assert_eq!(envelope.headers().unwrap().of(&batch, None), expected);
         }
     }
 

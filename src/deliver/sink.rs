@@ -245,7 +245,7 @@ impl Invoker for Delivery {
             }
             None => self.shape.pieces(batch),
         };
-        self.sink.deliver(self.headers.of(batch), event, timeout + self.queueing).await
+        self.sink.deliver(self.headers.of(batch, window), event, timeout + self.queueing).await
     }
 
     fn waits(&self) -> bool {

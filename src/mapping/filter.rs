@@ -52,7 +52,7 @@ impl Filters {
                 continue;
             }
             if let Place::At { partition, position, .. } = &record.place {
-                *arrival = Arrival::Passed(*partition, position.clone());
+                *arrival = Arrival::Passed(*partition, position.clone(), Some(record.at));
                 out += 1;
             }
         }

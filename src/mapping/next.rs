@@ -159,13 +159,21 @@ pub fn next(policy: &Policy, len: usize, tries: Tries, judged: &Judged, jitter: 
         Judged::Misreported(_) => whole_batch(policy, len, Tries { reported: true, ..tries }, wait),
         Judged::Broken if tries.broken => whole_batch(policy, len, Tries { reported: false, ..tries }, wait),
         Judged::Broken => again(tries.attempts, true, wait),
-        Judged::Throttled(after) => again(tries.attempts, tries.broken, after.unwrap_or(wait)),
+        Judged::Throttled(after) => {
+            again(tries.attempts, tries.broken, throttled(*after, tries.streak, jitter))
+        }
         Judged::Unreachable(_) => again(tries.attempts, tries.broken, wait.min(PROBE)),
         Judged::TooLarge if len > 1 => Next::Split(Duration::ZERO),
         Judged::TooLarge => Next::Discard(GivenUp::MaximumPayloadSizeExceeded, tries),
         Judged::Rejected => Next::Discard(GivenUp::RetryAttemptsExhausted, tries),
         Judged::Unanswered => Next::Halt,
     }
+}
+
+/// How long a throttled batch waits: as it was asked to, but never not at all, and no longer than any back-off. Nothing is looked
+/// at meanwhile, not even its age.
+pub fn throttled(asked: Option<Duration>, streak: u32, jitter: f64) -> Duration {
+    asked.map_or_else(|| backoff(streak, jitter), |asked| asked.clamp(backoff(0, jitter), LONGEST))
 }
 
 fn whole_batch(policy: &Policy, len: usize, tries: Tries, wait: Duration) -> Next {
@@ -201,10 +209,13 @@ fn rest(policy: &Policy, failed: &[usize], len: usize) -> Vec<usize> {
 /// leave a minute of silence behind it.
 pub const PROBE: Duration = Duration::from_secs(5);
 
+/// The longest back-off, before its jitter.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// 250 ms doubling to 60 s, give or take a tenth.
 pub fn backoff(streak: u32, jitter: f64) -> Duration {
     let base = Duration::from_millis(250) * 2u32.pow(streak.min(8));
-    base.min(Duration::from_secs(60)).mul_f64(0.9 + 0.2 * jitter)
+    base.min(LONGEST).mul_f64(0.9 + 0.2 * jitter)
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ use klr_contract::Position;
 pub struct Track {
     /// The arrival number of the first entry.
     first: u64,
-    entries: VecDeque<(Position, bool)>,
+    entries: VecDeque<Entry>,
+    /// How many of them are records.
+    records: usize,
     /// The end of the done prefix.
     through: Option<Position>,
     /// It moved since it was last taken.
@@ -20,16 +22,31 @@ pub struct Track {
     passed: u64,
 }
 
+/// A record, or a run of places without one.
+#[derive(Debug)]
+struct Entry {
+    /// The last, of a run.
+    position: Position,
+    done: bool,
+    /// Of how many places it is a run.
+    run: Option<u64>,
+}
+
 impl Track {
     /// A record came; answers its arrival number.
     pub fn arrive(&mut self, position: Position) -> u64 {
-        self.entries.push_back((position, false));
+        self.entries.push_back(Entry { position, done: false, run: None });
+        self.records += 1;
         self.first + self.entries.len() as u64 - 1
     }
 
-    /// The source passed over places up to this one.
+    /// The source passed over places up to this one. However many follow each other, they take the memory of one: behind
+    /// a record that takes long there may be any number.
     pub fn pass(&mut self, position: Position) {
-        self.entries.push_back((position, true));
+        match self.entries.back_mut() {
+            Some(Entry { position: last, run: Some(run), .. }) => (*last, *run) = (position, *run + 1),
+            _ => self.entries.push_back(Entry { position, done: true, run: Some(1) }),
+        }
         self.advance();
     }
 
@@ -37,19 +54,18 @@ impl Track {
     pub fn done(&mut self, arrival: u64) {
         let Some(index) = arrival.checked_sub(self.first) else { return };
         if let Some(entry) = self.entries.get_mut(index as usize) {
-            entry.1 = true;
+            entry.done = true;
             self.advance();
         }
     }
 
     fn advance(&mut self) {
-        while self.entries.front().is_some_and(|(_, done)| *done) {
-            if let Some((position, _)) = self.entries.pop_front() {
-                self.first += 1;
-                self.passed += 1;
-                self.through = Some(position);
-                self.moved = true;
-            }
+        while let Some(entry) = self.entries.pop_front_if(|entry| entry.done) {
+            self.first += 1;
+            self.records -= usize::from(entry.run.is_none());
+            self.passed += entry.run.unwrap_or(1);
+            self.through = Some(entry.position);
+            self.moved = true;
         }
     }
 
@@ -75,7 +91,7 @@ impl Track {
 
     /// Records past the checkpoint.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.records
     }
 
     /// Whether everything that came is done.
@@ -89,6 +105,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn what_is_passed_over_takes_no_room_and_is_counted() {
+        let mut track = Track::default();
+        let first = track.arrive(Position::Offset(0));
+        (1..1000).for_each(|at| track.pass(Position::Offset(at)));
+        let last = track.arrive(Position::Offset(1000));
+        assert_eq!((track.len(), track.entries.len()), (2, 3));
+        track.done(last);
+        assert_eq!(track.take(), None);
+        track.done(first);
+        assert_eq!((track.take(), track.passed()), (Some(Position::Offset(1000)), 1001));
+        track.pass(Position::Offset(1001));
+        assert!(track.is_empty() && track.take() == Some(Position::Offset(1001)));
+    }
 
     proptest! {
         /// A checkpoint never passes an unsettled record, and reaches the end once all are settled, in any order.

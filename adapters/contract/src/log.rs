@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::{Error, Partition, Position, Record};
 
@@ -9,8 +10,9 @@ use crate::{Error, Partition, Position, Record};
 pub enum Arrival {
     /// The next record of its partition.
     Record(Record),
-    /// The source passed over places up to and including this one (transaction markers, compacted tails): done without us.
-    Passed(Partition, Position),
+    /// The source passed over places up to and including this one (transaction markers, compacted tails, what a filter leaves
+    /// out): done without us. When what was last there was written, where that is known.
+    Passed(Partition, Position, Option<Timestamp>),
     /// We own the partition; its records follow, from the first that is not checkpointed. Its starting position is
     /// already checkpointed (else LATEST and a crash would lose records).
     Gained(Partition),

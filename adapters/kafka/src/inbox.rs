@@ -252,7 +252,7 @@ fn partition(arrival: &Arrival) -> Option<Partition> {
             Place::At { partition, .. } => Some(*partition),
             Place::Item { .. } => None,
         },
-        Arrival::Passed(partition, _)
+        Arrival::Passed(partition, ..)
         | Arrival::Gained(partition)
         | Arrival::Losing(partition)
         | Arrival::Lost(partition)

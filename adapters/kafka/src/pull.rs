@@ -197,8 +197,8 @@ fn write(
     let Native { topic, partition, offset, timestamp, timestamp_type, key, value, .. } = native;
     let headers = headers.iter().map(|header| (header.key, header.value));
     let native = Native { topic, partition, offset, timestamp, timestamp_type, key, value, headers };
-    // rdkafka panics on a header name that is not UTF-8, which no client of Kafka's own can write: that record has no
-    // fragment, the thread lives on.
+    // rdkafka panics on a header name that is not UTF-8, which Kafka's own client does not write, but those that take bytes do:
+    // that record has no fragment, the thread lives on. AWS's word for what it cannot read.
     catch_unwind(AssertUnwindSafe(|| shape::write(native, out)))
-        .map_err(|_| Reason("a header's name is not UTF-8".to_owned()))
+        .map_err(|_| Reason("DESERIALIZATION_ERROR".to_owned()))
 }

@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         let end = end.min(cursor.until.unwrap_or(i64::MAX));
         if cursor.next < end {
             cursor.next = end;
-            self.pull.note(Arrival::Passed(partition, Position::Offset(end - 1)));
+            self.pull.note(Arrival::Passed(partition, Position::Offset(end - 1), None));
         }
         self.stop_at_end(partition);
     }

@@ -43,32 +43,34 @@ pub fn sequence_number(position: &[u8]) -> &[u8] {
     position.split(|byte| *byte == b':').next().unwrap_or_default()
 }
 
-/// Shapes what one read of a shard brought. All fragments, and most positions, are slices of one buffer.
+/// Shapes what one read of a shard brought. All fragments are slices of one buffer; positions are not: they are held until the
+/// checkpoint has passed them, and would hold all of it.
 pub fn records(config: &Config, reading: &Reading, natives: &[Native]) -> Vec<Record> {
     let constant = Constant::new(config, &reading.shard);
     let bytes: usize =
         natives.iter().map(|native| native.data.len() / 3 * 4 + native.partition_key.len()).sum();
     let mut buffer = Vec::with_capacity(bytes + natives.len() * (constant.len() + 256));
-    let spans: Vec<Spans> = natives.iter().map(|native| write(native, &constant, &mut buffer)).collect();
+    let fragments: Vec<Range<usize>> =
+        natives.iter().map(|native| write(native, &constant, &mut buffer)).collect();
     let buffer = Bytes::from(buffer);
-    let record = |(native, spans): (&Native, Spans)| Record {
-        json: Ok(buffer.slice(spans.fragment).into()),
+    let record = |(native, fragment): (&Native, Range<usize>)| Record {
+        json: Ok(buffer.slice(fragment).into()),
         place: Place::At {
             partition: reading.partition,
-            position: Position::Opaque(position(native, buffer.slice(spans.sequence_number))),
+            position: Position::Opaque(position(native)),
             key: lane(native.partition_key.as_bytes()),
         },
         at: native.arrival,
         trace: None,
     };
-    natives.iter().zip(spans).map(record).collect()
+    natives.iter().zip(fragments).map(record).collect()
 }
 
 /// Where a record is. Within an aggregate also which part, so that a restart does not go past its others.
-fn position(native: &Native, sequence_number: Bytes) -> Bytes {
+fn position(native: &Native) -> Bytes {
     match native.part {
         Some(part) if !part.last => format!("{}:{}", native.sequence_number, part.index).into(),
-        _ => sequence_number,
+        _ => Bytes::copy_from_slice(native.sequence_number.as_bytes()),
     }
 }
 
@@ -99,19 +101,13 @@ impl Constant {
     }
 }
 
-struct Spans {
-    fragment: Range<usize>,
-    sequence_number: Range<usize>,
-}
-
-fn write(native: &Native, constant: &Constant, out: &mut Vec<u8>) -> Spans {
+/// Where the fragment is.
+fn write(native: &Native, constant: &Constant, out: &mut Vec<u8>) -> Range<usize> {
     let start = out.len();
     out.put_slice(br#"{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"#);
     string(&native.partition_key, out);
     out.put_slice(br#","sequenceNumber":"#);
-    let number = out.len() + 1;
     string(&native.sequence_number, out);
-    let sequence_number = number..out.len() - 1;
     out.put_slice(br#","data":"#);
     base64(&native.data, out);
     out.put_slice(br#","approximateArrivalTimestamp":"#);
@@ -124,5 +120,5 @@ fn write(native: &Native, constant: &Constant, out: &mut Vec<u8>) -> Spans {
     out.put_slice(&constant.middle);
     out.put_slice(native.sequence_number.as_bytes());
     out.put_slice(&constant.tail);
-    Spans { fragment: start..out.len(), sequence_number }
+    start..out.len()
 }

@@ -187,12 +187,12 @@ impl Subscribe {
         let mut arrivals = Vec::with_capacity(natives.len());
         let mut ours = Vec::with_capacity(natives.len());
         for native in natives {
-            let number = native.sequence_number.clone();
+            let (number, at) = (native.sequence_number.clone(), native.arrival);
             let users = unpack(native, &hash_keys, after.take());
             if users.is_empty() {
                 arrivals.extend(records(&self.calls.config, shard, &ours).into_iter().map(Arrival::Record));
                 ours.clear();
-                arrivals.push(Arrival::Passed(shard.partition, Position::Opaque(number.into())));
+                arrivals.push(Arrival::Passed(shard.partition, Position::Opaque(number.into()), Some(at)));
             }
             ours.extend(users);
         }

@@ -54,25 +54,26 @@ impl Log {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(piece) = flight.stack.last_mut() else { return };
         piece.doomed = Some(why);
+        // A window's last: nothing is left to be sent, but its state is lost.
         if piece.len() == 0 {
-            return self.piece_done(number, |_| true);
+            return self.drop_top(number, why, out);
         }
         if self.settings.policy.on_failure != OnFailure::Drop {
             flight.phase = Phase::Discarding;
             let (records, tries) = (Arc::clone(&piece.records), piece.tries);
             out.push(Action::Discard(number, Failure { records, why, tries }));
         } else if self.must_hold(why) {
-            self.hold(number, why);
+            self.hold(number);
         } else {
             self.drop_top(number, why, out);
         }
     }
 
-    /// Retries and age are the user's own limits: without a destination their records are dropped and counted, as AWS does.
-    /// What Kafka holds that is too large, or unreadable, nobody asked to be dropped: its partition waits, and only that.
+    /// Retries and age are the user's own limits: without a destination their records are dropped and counted, as AWS does,
+    /// which drops what cannot be decoded, too. What Kafka holds that is too large nobody asked to be dropped: its partition
+    /// waits, and only that.
     fn must_hold(&self, why: GivenUp) -> bool {
-        let hopeless = matches!(why, GivenUp::MaximumPayloadSizeExceeded | GivenUp::Unreadable);
-        hopeless && self.settings.lanes == Lanes::Partitions
+        why == GivenUp::MaximumPayloadSizeExceeded && self.settings.lanes == Lanes::Partitions
     }
 
     fn drop_top(&mut self, number: u64, why: GivenUp, out: &mut Vec<Action>) {
@@ -111,18 +112,14 @@ impl Log {
         self.land(number, now, out);
     }
 
-    fn hold(&mut self, number: u64, why: GivenUp) {
-        let what = match why {
-            GivenUp::MaximumPayloadSizeExceeded => "is more than the target takes",
-            _ => "cannot be read",
-        };
+    fn hold(&mut self, number: u64) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let first = flight.stack.last().and_then(|piece| piece.records.first());
         let Some(held) = first.and_then(|record| Spot::of(record, 1)) else { return };
         flight.phase = Phase::Held;
         let index = held.partition.index;
         flight.problem = Some(format!(
-            "a record of partition {index} {what}; the partition holds until there is an on-failure destination"
+            "a record of partition {index} is more than the target takes; the partition holds until there is an on-failure destination"
         ));
         self.put_back_all_but_top(number);
     }

@@ -82,7 +82,7 @@ impl Log {
     /// How many records to ask the source for. 0: only ownership.
     pub fn want(&self) -> usize {
         let spent = self.used >= self.share;
-        if self.stopping || (spent && !self.has_idle()) { 0 } else { 1000 }
+        if self.stopping || (spent && !self.has_idle()) { 0 } else { self.settings.batch_size.max(1000) }
     }
 
     /// Nothing is owned and nothing is in flight.
@@ -167,10 +167,12 @@ impl Log {
     fn arrive(&mut self, arrival: Arrival, now: Now, out: &mut Vec<Action>) {
         match arrival {
             Arrival::Record(record) => self.record(record, now),
-            Arrival::Passed(partition, position) => {
+            Arrival::Passed(partition, position, at) => {
                 // Once it is to be let go, records that come are not kept: what is passed behind them is not done either.
                 if let Some(shard) = self.shard(partition).filter(|shard| !shard.losing) {
                     shard.track.pass(position);
+                    let windows = shard.lanes.iter_mut().filter_map(|lane| lane.window.as_mut());
+                    at.into_iter().zip(windows).for_each(|(at, window)| window.passed(at, now));
                     self.busy.insert(partition.index);
                 }
                 self.let_go_if_ended(partition, now, out);

@@ -36,6 +36,8 @@ pub(super) struct Window {
     pub settled: Vec<u64>,
     /// When it is over if nothing comes.
     pub closes: Instant,
+    /// Something of a later window came, and was none of the function's.
+    passed: bool,
 }
 
 impl Window {
@@ -50,6 +52,7 @@ impl Window {
             state: Bytes::from_static(b"{}"),
             settled: Vec::new(),
             closes: now.instant,
+            passed: false,
         };
         window.heard(now);
         Box::new(window)
@@ -62,6 +65,12 @@ impl Window {
         self.closes = now.instant + left.max(QUIET);
     }
 
+    /// Something came that the function is not to see.
+    pub fn passed(&mut self, at: Timestamp, now: Now) {
+        self.passed |= at >= self.end;
+        self.heard(now);
+    }
+
     /// A record of an earlier window that comes late is this one's: that window is closed.
     pub fn takes(&self, record: &Record) -> bool {
         record.at < self.end
@@ -72,7 +81,7 @@ impl Window {
         if self.state.len() > LARGEST_STATE {
             return Some(Close::Early);
         }
-        (ended || self.closes <= now).then_some(Close::Over)
+        (ended || self.passed || self.closes <= now).then_some(Close::Over)
     }
 
     /// As the function sees it.
@@ -109,6 +118,10 @@ mod tests {
         assert_eq!(window.is_over(false, now.instant + QUIET - Duration::from_secs(1)), None);
         assert_eq!(window.is_over(false, now.instant + QUIET), Some(Close::Over));
         assert_eq!(window.is_over(true, now.instant), Some(Close::Over));
+        window.passed(Timestamp::from_second(1_009).unwrap(), now);
+        assert_eq!(window.is_over(false, now.instant), None);
+        window.passed(Timestamp::from_second(1_010).unwrap(), now);
+        assert_eq!(window.is_over(false, now.instant), Some(Close::Over));
         window.state = Bytes::from(vec![b'x'; LARGEST_STATE + 1]);
         assert_eq!(window.is_over(false, now.instant), Some(Close::Early));
         // A window that is far from over is not closed by silence.

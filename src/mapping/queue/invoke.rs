@@ -11,7 +11,7 @@ use tokio::{sync::MutexGuard, time::Instant};
 use super::{Engine, piece::Piece};
 use crate::{
     deliver::Outcome,
-    mapping::next::{Judged, PROBE, Tries, backoff, judge},
+    mapping::next::{Judged, PROBE, Tries, backoff, judge, throttled},
 };
 
 /// While the sink is unreachable a batch is kept hidden at least this long at a time.
@@ -98,7 +98,7 @@ impl Engine {
                 Judged::Throttled(after) => {
                     self.lanes().limit.throttled();
                     self.status.figures.throttles.inc();
-                    self.wait(piece, after.unwrap_or_else(|| backoff(tries.streak, 0.5))).await
+                    self.wait(piece, throttled(after, tries.streak, 0.5)).await
                 }
                 Judged::Unreachable(why) => self.ride_out(piece, tries.streak, &why, &mut probing).await,
                 Judged::Rejected => self.failed("nobody can take the batch"),

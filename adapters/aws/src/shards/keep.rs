@@ -47,7 +47,7 @@ pub(super) async fn run<S: Service>(shared: Arc<Shared<S>>) {
             }
             Err(error) => {
                 failures += 1;
-                keeper.shared.tell(error);
+                keeper.shared.state().complain(error);
                 super::pace::backoff(failures, keeper.shared.chance())
             }
         };
@@ -111,7 +111,7 @@ impl<S: Service> Keeper<S> {
                 break;
             }
         }
-        shared.state().tell_idle();
+        shared.state().tell_reached();
         Ok(waiting)
     }
 

@@ -27,6 +27,19 @@ pub(super) struct View<'a> {
     pub now: Timestamp,
 }
 
+impl View<'_> {
+    /// Of a stream the mapping read before it was given another, which has a start of its own.
+    fn is_foreign(&self, row: &Row) -> bool {
+        stream(&row.stream) != stream(&self.listing.identity)
+    }
+}
+
+/// The stream in an identity, whenever it was made: `NAME@TIME`, `TABLE/stream/LABEL`.
+fn stream(identity: &str) -> &str {
+    let parts = identity.split_once('@').or_else(|| identity.split_once("/stream/"));
+    parts.map_or(identity, |(stream, _)| stream)
+}
+
 /// What to do.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
@@ -50,10 +63,12 @@ pub(super) struct Plan {
 pub(super) fn plan(view: &View<'_>) -> Plan {
     let current = |row: &&Row| row.stream == view.listing.identity;
     let rows: HashMap<&str, &Row> = view.rows.iter().map(|row| (row.partition.as_str(), row)).collect();
-    let mut plan = Plan { remade: view.rows.iter().any(|row| !current(&row)), ..Plan::default() };
-    plan.fix = fix(view, &rows, plan.remade);
-    if !plan.fix.is_empty() || plan.remade {
-        plan.lost = view.held.iter().filter(|_| plan.remade).map(|name| (*name).to_owned()).collect();
+    let foreign = view.rows.iter().any(|row| view.is_foreign(row));
+    let remade = view.rows.iter().any(|row| !current(&row) && !view.is_foreign(row));
+    let mut plan = Plan { remade, fix: fix(view, &rows, remade), ..Plan::default() };
+    if !plan.fix.is_empty() || remade || foreign {
+        let lost = view.held.iter().filter(|_| remade || foreign);
+        plan.lost = lost.map(|name| (*name).to_owned()).collect();
         plan.tidy =
             view.rows.iter().filter(|row| !current(row) && !listed(view, &row.partition)).cloned().collect();
         return plan;
@@ -74,7 +89,8 @@ fn fix(view: &View<'_>, rows: &HashMap<&str, &Row>, remade: bool) -> Vec<Row> {
         Mark::Moment(moment) if row.stream == *identity => Some(moment),
         _ => None,
     });
-    let first = view.rows.iter().all(|row| row.version <= 1 && row.owner.is_none());
+    let mut own = view.rows.iter().filter(|row| !view.is_foreign(row));
+    let first = own.all(|row| row.version <= 1 && row.owner.is_none());
     let start = |shard: &Shard| -> Option<Mark> {
         if remade {
             return lost::go_on(view.settings.on_lost_position, view.now).map(|mark| at_end(shard, mark));

@@ -28,7 +28,7 @@ fn shard(name: &str, parents: &[&str], closed: bool) -> Shard {
 
 fn row(name: &str, mark: Mark, owner: Option<&str>, version: u64) -> Row {
     let owner = owner.map(str::to_owned);
-    Row { partition: name.to_owned(), stream: "s1".to_owned(), mark, owner, version }
+    Row { partition: name.to_owned(), stream: "s@1".to_owned(), mark, owner, version }
 }
 
 impl World {
@@ -40,7 +40,7 @@ impl World {
             on_lost_position: OnLostPosition::Earliest,
             once: false,
         };
-        let listing = Listing { identity: "s1".to_owned(), shards };
+        let listing = Listing { identity: "s@1".to_owned(), shards };
         let members = vec!["me".to_owned()];
         Self { settings, listing, rows: vec![], members, held: vec![], left: vec![], gone: vec![] }
     }
@@ -222,14 +222,27 @@ fn a_stream_made_again_is_told_and_follows_the_setting() {
         world.rows =
             vec![row("a", Mark::After("99".to_owned()), Some("me"), 8), row("old", Mark::Ended, None, 5)];
         world.held = vec!["a".to_owned()];
-        world.listing.identity = "s2".to_owned();
+        world.listing.identity = "s@2".to_owned();
         let plan = world.plan();
         assert!(plan.remade);
         assert_eq!(plan.lost, ["a"]);
         assert_eq!(marks(&plan.fix), expected);
-        assert!(plan.fix.iter().all(|row| row.stream == "s2" && row.owner.is_none() && row.version == 8));
+        assert!(plan.fix.iter().all(|row| row.stream == "s@2" && row.owner.is_none() && row.version == 8));
         assert_eq!(names(&plan.tidy), ["old"]);
     }
+}
+
+/// It is not the earlier stream made again: it has the mapping's own starting position.
+#[test]
+fn another_stream_begins_as_the_mapping_says() {
+    let mut world = World::new(Start::Latest, vec![shard("a", &[], false)]);
+    world.rows =
+        vec![row("a", Mark::After("99".to_owned()), Some("me"), 8), row("old", Mark::Ended, None, 5)];
+    world.listing.identity = "another@1".to_owned();
+    let plan = world.plan();
+    assert!(!plan.remade);
+    assert_eq!(marks(&plan.fix), [Mark::Moment(lost::moment(at(NOW)))]);
+    assert_eq!(names(&plan.tidy), ["old"]);
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn land<S: Service>(shared: &Shared<S>, flight: &Flight, outcome: Option<Outcome
             let failures = state.failed(flight.partition, due);
             tracing::debug!(stream = shared.settings.stream, failures, %error, "a read failed");
             if error.kind() == Kind::Stop || is_telling(failures) {
-                state.tell(error);
+                state.complain(error);
             }
             if gone {
                 shared.look.notify_one();

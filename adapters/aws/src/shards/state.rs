@@ -4,9 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use klr_contract::{Arrival, Error, Mark, Partition, Place, Position, Row};
+use klr_contract::{Arrival, Error, Kind, Mark, Partition, Place, Position, Row};
 use tokio::time::Instant;
 
 use super::Pace;
@@ -14,6 +15,8 @@ use super::held::Held;
 
 /// Errors kept until the engine asks.
 const TOLD: usize = 4;
+/// How long the engine leaves us alone after one. Nothing here waits to be asked.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Records of one answer that the engine has not taken.
 pub(super) struct Parcel {
@@ -39,8 +42,9 @@ pub(super) struct State<C> {
     pub(super) agenda: BinaryHeap<Reverse<(Instant, u32, u32)>>,
     /// Reads under way, and those of them that were behind.
     pub(super) reads: (usize, usize),
-    /// A round found nothing for us, and the engine does not know.
+    /// A round found nothing for us, or that all is well again, and the engine does not know.
     idle: bool,
+    complained: bool,
     pub closed: bool,
 }
 
@@ -62,6 +66,7 @@ impl<C> State<C> {
             agenda: BinaryHeap::new(),
             reads: (0, 0),
             idle: false,
+            complained: false,
             closed: false,
         }
     }
@@ -174,7 +179,8 @@ impl<C> State<C> {
             }
         }
         if let Some(error) = self.trouble.pop_front_if(|_| out.is_empty()) {
-            return Err(error);
+            // How long one shard is to be left alone is its reader's to know, and the others need not wait.
+            return Err(if error.kind() == Kind::Stop { error } else { error.after(AGAIN) });
         }
         let idle = std::mem::take(&mut self.idle);
         Ok((idle || !out.is_empty()).then_some(out))
@@ -236,6 +242,12 @@ impl<C> State<C> {
         self.held.values().map(behind).collect()
     }
 
+    /// The source does not answer, or a part of it: as [`tell`](Self::tell), and to be taken back when it does.
+    pub fn complain(&mut self, error: Error) {
+        self.complained = true;
+        self.tell(error);
+    }
+
     /// Something for the engine to hear; it is heard after what came.
     pub fn tell(&mut self, error: Error) {
         if self.trouble.len() < TOLD {
@@ -243,9 +255,11 @@ impl<C> State<C> {
         }
     }
 
-    /// The source is reached and has nothing for us.
-    pub fn tell_idle(&mut self) {
-        self.idle = self.held.is_empty() && self.ownership.is_empty();
+    /// The source is reached. The engine is to know if it has nothing for us, or did not answer before.
+    pub fn tell_reached(&mut self) {
+        let nothing = self.held.is_empty() && self.ownership.is_empty();
+        let well = self.held.values().all(|held| held.failures == 0) && !self.held.is_empty();
+        self.idle = nothing || (well && std::mem::take(&mut self.complained));
     }
 
     pub fn ownership_is_told(&self) -> bool {
@@ -322,7 +336,7 @@ pub(super) fn position_of(arrival: &Arrival) -> Option<&Position> {
             Place::At { position, .. } => Some(position),
             Place::Item { .. } => None,
         },
-        Arrival::Passed(_, position) => Some(position),
+        Arrival::Passed(_, position, _) => Some(position),
         _ => None,
     }
 }

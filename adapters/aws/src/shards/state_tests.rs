@@ -82,6 +82,29 @@ struct Known {
     ended: bool,
 }
 
+/// A stream on which nothing happens has nothing else that tells the engine.
+#[test]
+fn that_all_is_well_again_is_told_once() {
+    let mut state: State<usize> = State::new(PACE, false, None);
+    state.number(&"shard-0".into());
+    state.gain(row(0, 1, Mark::Oldest), false, None, Instant::now());
+    let partition = state.held[&0].partition;
+    state.take(1).unwrap();
+    state.tell_reached();
+    assert!(state.take(1).unwrap().is_none(), "it was well");
+    state.failed(partition, |_| Instant::now());
+    state.complain(Error::retry("x", "no answer").after(Duration::from_secs(30)));
+    assert_eq!(state.take(1).unwrap_err().kind(), Kind::Retry { after: Some(AGAIN) });
+    state.tell_reached();
+    assert!(state.take(1).unwrap().is_none(), "its shard still fails");
+    let answer = Answer { arrivals: Vec::new(), bytes: 0, next: Some(0), caught_up: true };
+    state.arrived(partition, answer, Instant::now());
+    state.tell_reached();
+    assert!(state.take(1).unwrap().is_some_and(|arrivals| arrivals.is_empty()));
+    state.tell_reached();
+    assert!(state.take(1).unwrap().is_none(), "told once");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -341,7 +341,7 @@ impl<'a> Member<'a> {
                 self.losing.retain(|losing| *losing != partition);
             }
             Arrival::Record(record) => self.take_record(&record),
-            Arrival::Passed(partition, _) | Arrival::Ended(partition) => self.is_owned(partition),
+            Arrival::Passed(partition, ..) | Arrival::Ended(partition) => self.is_owned(partition),
         }
     }
 

@@ -271,7 +271,7 @@ impl Lane {
                         trace: None,
                     }));
                 }
-                None => out.push(Arrival::Passed(partition, position)),
+                None => out.push(Arrival::Passed(partition, position, None)),
             }
             owner.next += 1;
         }

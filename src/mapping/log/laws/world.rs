@@ -276,7 +276,7 @@ impl World {
                 let position = Position::Offset(broker.next);
                 if self.filtering && filtered(broker.next) {
                     self.settled.insert((partition, broker.next));
-                    arrivals.push(Arrival::Passed(partition, position));
+                    arrivals.push(Arrival::Passed(partition, position, Some(born(broker.next))));
                     broker.next += 1;
                     want -= 1;
                     continue;
