@@ -41,7 +41,8 @@ def test_url_is_served(lam, function):
     assert answer.status == 201 and answer.headers["x-n"] == "7"
     assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
     assert event["rawPath"] == "/a%2Fb" and event["rawQueryString"] == "x=1&x=2" and event["body"] == '{"n": 1}'
-    assert event["cookies"] == ["c=3"] and event["queryStringParameters"] == {"x": "1,2"}
+    assert event["cookies"] == ["c=3"] and event["headers"]["cookie"] == "c=3"
+    assert event["queryStringParameters"] == {"x": "1,2"}
     context, id = event["requestContext"], url.removeprefix("http://").split(".")[0]
     assert context["apiId"] == id and context["domainName"] == f"{id}.lambda-url.{REGION}.localhost"
     assert context["accountId"] == "anonymous" and context["http"]["sourceIp"] == "127.0.0.1"
