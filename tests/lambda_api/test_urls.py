@@ -16,7 +16,7 @@ TELL = """import json
 def handler(event, context):
     if event["rawPath"] == "/fail":
         raise ValueError("secret")
-    event["known"] = context.aws_request_id
+    event["known"], event["arn"] = context.aws_request_id, context.invoked_function_arn
     cookies, headers = ["a=1", "b=2"], {"x-n": "7", "Access-Control-Allow-Origin": "https://functions.own"}
     return {"statusCode": 201, "headers": headers, "cookies": cookies, "body": json.dumps(event)}
 """
@@ -33,7 +33,8 @@ def visit(url, path="", method="GET", data=None, headers=None):
 
 
 def test_url_is_served(lam, function):
-    name = function(TELL)["FunctionName"]
+    made = function(TELL)
+    name = made["FunctionName"]
     cors = {"AllowOrigins": ["https://shop.example"], "AllowMethods": ["GET"], "MaxAge": 60}
     url = lam.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)["FunctionUrl"]
     answer = visit(url, "a%2Fb?x=1&x=2", "POST", b'{"n": 1}', {"Content-Type": "application/json", "Cookie": "c=3"})
@@ -46,6 +47,7 @@ def test_url_is_served(lam, function):
     context, id = event["requestContext"], url.removeprefix("http://").split(".")[0]
     assert context["apiId"] == id and context["domainName"] == f"{id}.lambda-url.{REGION}.localhost"
     assert context["accountId"] == "anonymous" and context["http"]["sourceIp"] == "127.0.0.1"
+    assert event["arn"] == made["FunctionArn"]
     assert context["requestId"] == event["known"] == answer.headers["x-amzn-requestid"]
     # What the function says and what the URL says stand side by side.
     assert answer.headers.get_all("access-control-allow-origin") == ["https://functions.own"]

@@ -125,7 +125,9 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
     let buffered = url.invoke_mode.as_deref() != Some("RESPONSE_STREAM");
     let name = Name::parse(&key, None, Form::Namespaced, "InvokeFunctionUrl", api.identity())
         .map_err(|_| Refused::Forbidden)?;
-    head.extensions.insert(Visit { peer, caller, qualifier: name.qualifier.clone(), buffered });
+    // AWS: a function is told the ARN as it was invoked, and a function's own URL names no version.
+    let qualifier = name.qualifier.clone().filter(|qualifier| qualifier != "$LATEST");
+    head.extensions.insert(Visit { peer, caller, qualifier, buffered });
     let resolved = function::resolve(api, &name).map_err(|_| Refused::Forbidden)?;
     let request = http::Request::from_parts(head, body);
     let mut answer = invoke::pass_on(api, &resolved, request).await.map_err(|_| Refused::Forbidden)?;
