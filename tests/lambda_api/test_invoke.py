@@ -163,7 +163,7 @@ def test_refusals(lam, function):
     large = json.dumps("x" * 1_048_576)
     settings = {"FunctionName": name, "Payload": large, "InvocationType": "Event"}
     message = refused("RequestEntityTooLargeException", lam.invoke, **settings)
-    assert message == "Request must be smaller than 1048576 bytes for the InvokeFunction operation"
+    assert message == "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
 
 
 def test_reserved_concurrency(lam, function):

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 
 use super::{super::body::Constraints, Code, Error, Name, payload};
 
-/// What one synchronous event may take.
+/// What one synchronous event may take, and the front door lets through of any.
 const LARGEST: usize = 6_291_456;
 /// What one asynchronous event may take.
 const LARGEST_EVENT: usize = 1_048_576;
@@ -96,15 +96,23 @@ impl Asked {
     /// The event's size, and that it is JSON.
     pub(super) fn check(self, event: &[u8]) -> Result<(), Error> {
         if event.len() > self.limit() {
-            return Err(self.too_large());
+            return Err(self.too_large(event.len()));
         }
         payload::check(event)
     }
 
-    /// The answer to one that is not.
-    pub(super) fn too_large(self) -> Error {
-        let (limit, operation) = (self.limit(), self.operation.name());
-        let message = format!("Request must be smaller than {limit} bytes for the {operation} operation");
+    /// The answer to an event of so many bytes, which are too many. AWS: what is more than any operation takes is refused
+    /// before it is looked at when it is to be answered.
+    pub(super) fn too_large(self, length: usize) -> Error {
+        let message = match (self.operation, self.kind) {
+            (Operation::Invoke, Kind::Event) if length <= LARGEST => {
+                format!("{length} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)")
+            }
+            (operation, _) => {
+                let limit = if operation == Operation::InvokeAsync { LARGEST_OLD_EVENT } else { LARGEST };
+                format!("Request must be smaller than {limit} bytes for the {} operation", operation.name())
+            }
+        };
         Error::new(Code::RequestEntityTooLarge, message)
     }
 
@@ -197,9 +205,17 @@ mod tests {
                 Code::RequestEntityTooLarge
             );
         }
+        let told = |operation, kind, length| asked(operation, kind).too_large(length).message().to_owned();
+        let door = "Request must be smaller than 6291456 bytes for the InvokeFunction operation";
+        assert_eq!(told(Operation::Invoke, Kind::RequestResponse, 6_291_457), door);
         assert_eq!(
-            asked(Operation::Invoke, Kind::RequestResponse).too_large().message(),
-            "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
+            told(Operation::Invoke, Kind::Event, 1_525_970),
+            "1525970 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
+        );
+        assert_eq!(told(Operation::Invoke, Kind::Event, 6_291_457), door);
+        assert_eq!(
+            told(Operation::InvokeAsync, Kind::Event, 262_145),
+            "Request must be smaller than 262144 bytes for the InvokeAsync operation"
         );
     }
 }

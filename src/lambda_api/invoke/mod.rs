@@ -68,7 +68,7 @@ async fn answer(
     let asked = Asked::read(operation, headers)?;
     let name =
         Name::parse(function, query.qualifier(), Form::Namespaced, operation.action(), api.identity())?;
-    let payload = payload.map_err(|_| asked.too_large())?;
+    let payload = payload.map_err(|_| asked.too_large(LARGEST + 1))?;
     let resolved = function::resolve(api, &name)?;
     asked.check(&payload)?;
     let id = Uuid::new_v4();
