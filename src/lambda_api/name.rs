@@ -21,17 +21,7 @@ pub struct Identity {
 impl Identity {
     /// `aws`, `aws-cn`, `aws-us-gov`, …: a region is in one of them.
     pub fn partition(&self) -> &'static str {
-        let mut parts = self.region.split('-');
-        match (parts.next().unwrap_or_default(), parts.next().unwrap_or_default()) {
-            ("cn", _) => "aws-cn",
-            ("eusc", _) => "aws-eusc",
-            (_, "gov") => "aws-us-gov",
-            (_, "iso") => "aws-iso",
-            (_, "isob") => "aws-iso-b",
-            (_, "isoe") => "aws-iso-e",
-            (_, "isof") => "aws-iso-f",
-            _ => "aws",
-        }
+        klr_host::partition(&self.region)
     }
 
     /// The ARN of something of Lambda's: `function:NAME`, `layer:NAME:1`, ….
@@ -47,15 +37,19 @@ impl Identity {
         }
     }
 
+    /// Whoever calls: users are not known here, so that it is the account's own.
+    pub fn root(&self) -> String {
+        format!("arn:{}:iam::{}:root", self.partition(), self.account)
+    }
+
     /// Somebody else's resource: nothing here says that it may be used.
     pub(super) fn denied(&self, action: &str, resource: &str) -> Error {
         Error::new(
             Code::AccessDenied,
             format!(
-                "User: arn:{}:iam::{}:root is not authorized to perform: lambda:{action} on resource: {resource} because no \
+                "User: {} is not authorized to perform: lambda:{action} on resource: {resource} because no \
                  resource-based policy allows the lambda:{action} action",
-                self.partition(),
-                self.account
+                self.root()
             ),
         )
     }

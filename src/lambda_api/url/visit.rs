@@ -140,8 +140,8 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
 /// Who signed it; nobody where signatures are not looked at.
 async fn signer(api: &Api, auth: &Auth, head: &Parts, body: &[u8]) -> Result<Option<Caller>, Refused> {
     let access_key = auth.signer(head, body, Timestamp::now()).await.map_err(|_| Refused::Forbidden)?;
-    let account = api.identity().account.clone();
-    Ok(access_key.map(|access_key| Caller { account, access_key }))
+    let (account, arn) = (api.identity().account.clone(), api.identity().root());
+    Ok(access_key.map(|access_key| Caller { account, arn, access_key }))
 }
 
 /// The request as it would have come by the URL's host.

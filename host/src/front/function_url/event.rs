@@ -88,7 +88,7 @@ struct Iam<'a> {
     caller_id: &'a str,
     cognito_identity: (),
     principal_org_id: (),
-    user_arn: String,
+    user_arn: &'a str,
     user_id: &'a str,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn of(head: &Parts, body: &Bytes, visit: &Visit, id: &str, trace: &He
                     caller_id: &caller.account,
                     cognito_identity: (),
                     principal_org_id: (),
-                    user_arn: format!("arn:aws:iam::{}:root", caller.account),
+                    user_arn: &caller.arn,
                     user_id: &caller.account,
                 },
             }),
@@ -329,8 +329,11 @@ mod tests {
     #[test]
     fn who_signed_is_told() {
         let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
-        let caller =
-            super::super::Caller { account: "000000000000".to_owned(), access_key: "AKIA".to_owned() };
+        let caller = super::super::Caller {
+            account: "000000000000".to_owned(),
+            arn: "arn:aws:iam::000000000000:root".to_owned(),
+            access_key: "AKIA".to_owned(),
+        };
         let visit = Visit { caller: Some(caller), ..Visit::default() };
         let event = of(&head, &Bytes::new(), &visit, "id-1", &HeaderValue::from_static("Root=1"));
         let context = &serde_json::from_slice::<Value>(&event).unwrap()["requestContext"];

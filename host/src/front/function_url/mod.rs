@@ -37,6 +37,8 @@ pub struct Visit {
 pub struct Caller {
     /// The account of the key.
     pub account: String,
+    /// Who that is, as IAM calls it.
+    pub arn: String,
     /// The access key's id.
     pub access_key: String,
 }
