@@ -85,11 +85,14 @@ def test_url_for_those_who_sign(lam, function):
     url = lam.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"]
     refusal = visit(url)
     assert refusal.status == 403 and json.load(refusal)["Message"].startswith("Forbidden. For troubleshooting")
-    request = AWSRequest("POST", f"{url}a%20b?x=1", {"Content-Type": "text/plain"}, b"hello")
+    # Dots and empty segments are signed as if they were not there, and come to the function as they were sent.
+    request = AWSRequest("POST", f"{url}a%20b//./c?x=1", {"Content-Type": "text/plain"}, b"hello")
     SigV4Auth(botocore.session.get_session().get_credentials(), "lambda", REGION).add_auth(request)
-    answer = visit(url, "a%20b?x=1", "POST", b"hello", dict(request.headers))
+    answer = visit(url, "a%20b//./c?x=1", "POST", b"hello", dict(request.headers))
     assert answer.status == 201, answer.read()
-    context = json.load(answer)["requestContext"]
+    event = json.load(answer)
+    assert event["rawPath"] == "/a%20b//./c"
+    context = event["requestContext"]
     assert context["accountId"] == ACCOUNT and context["authorizer"]["iam"]["accessKey"] == "test"
     assert visit(url, "other", "POST", b"hello", dict(request.headers)).status == 403
 
