@@ -125,7 +125,7 @@ async fn run(
     payload: Bytes,
 ) -> Answer {
     let mut request = Request::post(operation.path(name)).extension(RequestId(id.to_string()));
-    for known in ["x-amz-log-type", "x-amz-client-context", "x-amz-tenant-id"] {
+    for known in ["x-amz-log-type", "x-amz-client-context"] {
         if let Some(value) = headers.get(known) {
             request = request.header(known, value);
         }
