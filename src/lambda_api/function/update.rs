@@ -14,7 +14,7 @@ use super::{
         error::Error,
         name::{Form, Name},
     },
-    Code, Function, Version, content,
+    Code, Function, Version, check_unpacked, content,
     create::image,
     find,
     given::{self, Given},
@@ -45,6 +45,7 @@ pub(super) async fn configuration(
     same_revision(fields.text("RevisionId")?, &version, now)?;
     settled(&version, &api, now)?;
     given.apply(&api, &mut version.config)?;
+    check_unpacked(&version.code, &version.config)?;
     changed(&mut version, &api);
     let version = change.put(&api.versions, version_key(&name.function, 0), version);
     change.commit().await?;
@@ -127,6 +128,7 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
     if let Some(architectures) = request.architectures {
         version.config.architectures = architectures;
     }
+    check_unpacked(&version.code, &version.config)?;
     changed(&mut version, &api);
     let shown = if request.publish {
         publish::put(&api, &mut change, &function, &version, None, version.updated_from)
