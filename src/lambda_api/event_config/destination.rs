@@ -66,7 +66,7 @@ impl Destinations {
                 Kind::Function(name) if !exists(&name) => {
                     return Err(Error::invalid(format!("The destination ARN {arn} is invalid.")));
                 }
-                Kind::Function(_) | Kind::Target => {}
+                Kind::Function(_) | Kind::Target | Kind::Bus => {}
                 Kind::Bucket => possible &= failure,
                 Kind::Other => possible = false,
             }
@@ -92,10 +92,16 @@ impl Destinations {
     }
 }
 
+/// Whether events that were given up may go there, as they came. AWS: to a standard queue or a standard topic.
+pub(in crate::lambda_api) fn takes_dead_letters(arn: &str) -> bool {
+    matches!(Kind::of(arn), Kind::Target)
+}
+
 enum Kind {
     Function(Name),
-    /// A queue, a topic, a bus.
+    /// A queue, a topic.
     Target,
+    Bus,
     /// Takes failures alone.
     Bucket,
     Other,
@@ -112,7 +118,8 @@ impl Kind {
             },
             // Order is not kept here, and both would promise it.
             "sqs" | "sns" if resource.ends_with(".fifo") => Self::Other,
-            "sqs" | "sns" | "events" => Self::Target,
+            "sqs" | "sns" => Self::Target,
+            "events" => Self::Bus,
             "s3" => Self::Bucket,
             _ => Self::Other,
         }

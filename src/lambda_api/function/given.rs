@@ -10,6 +10,7 @@ use super::{
         body::{Body, Constraints, Fields, Pattern},
         code::object,
         error::Error,
+        event_config::takes_dead_letters,
         layer,
     },
     Config, FileSystem, ImageConfig, Vpc, runtime,
@@ -175,6 +176,14 @@ impl Given {
         }
         if let Some(layers) = &self.layers {
             config.layers = layer::resolve(api, layers)?;
+        }
+        if let Some(arn) = self.dead_letter.as_deref().filter(|arn| !arn.is_empty())
+            && !takes_dead_letters(arn)
+        {
+            // AWS's words nobody has shown.
+            return Err(Error::invalid(format!(
+                "The dead letter target {arn} is invalid: expected the ARN of a standard SQS queue or a standard SNS topic."
+            )));
         }
         if let Some(on) = self.snap_start.filter(|on| !on.is_empty()) {
             if on == "PublishedVersions" {

@@ -252,6 +252,30 @@ async fn what_is_not_there() {
 }
 
 #[tokio::test]
+async fn dead_letters_go_to_standard_queues_and_topics_alone() {
+    let (api, _directory) = active("f").await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let config = |arn: &str| json!({ "DeadLetterConfig": { "TargetArn": arn } });
+    for wrong in [
+        "arn:aws:sqs:us-east-1:000000000000:q.fifo",
+        "arn:aws:sns:us-east-1:000000000000:t.fifo",
+        "arn:aws:events:us-east-1:000000000000:event-bus/default",
+        "arn:aws:s3:::bucket",
+    ] {
+        let words = format!(
+            "The dead letter target {wrong} is invalid: expected the ARN of a standard SQS queue or a standard SNS topic."
+        );
+        let expected = (400, words);
+        assert_eq!(refused(&api, "PUT", &path, config(wrong)).await, expected);
+        assert_eq!(refused(&api, "POST", FUNCTIONS, request("g", config(wrong))).await, expected);
+    }
+    for fine in ["arn:aws:sqs:us-east-1:000000000000:q", "arn:aws:sns:us-east-1:000000000000:t", ""] {
+        done(&api, "PUT", &path, config(fine)).await;
+        settle(&api).await;
+    }
+}
+
+#[tokio::test]
 async fn code_and_layers_that_are_too_large_together() {
     let (api, _directory) = active("f").await;
     let layer = json!({ "Content": { "ZipFile": zip("x") } });
