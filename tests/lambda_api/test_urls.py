@@ -92,6 +92,7 @@ def test_url_for_those_who_sign(lam, function):
     assert answer.status == 201, answer.read()
     event = json.load(answer)
     assert event["rawPath"] == "/a%20b//./c"
+    assert "authorization" not in event["headers"] and "x-amz-date" in event["headers"]
     context = event["requestContext"]
     assert context["accountId"] == ACCOUNT and context["authorizer"]["iam"]["accessKey"] == "test"
     assert visit(url, "other", "POST", b"hello", dict(request.headers)).status == 403

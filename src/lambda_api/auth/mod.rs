@@ -12,7 +12,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{header, request::Parts};
 use jiff::Timestamp;
 pub use sigv4::{Claim, Refused};
 
@@ -62,6 +62,12 @@ impl Auth {
         claim.verify(parts, body, &key.secret, region, now)?;
         Ok(Some(claim.key))
     }
+}
+
+/// Whether `Authorization` is a signature, and not somebody's own scheme.
+pub(super) fn is_signed(parts: &Parts) -> bool {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    header.is_some_and(|header| header.as_bytes().starts_with(sigv4::ALGORITHM.as_bytes()))
 }
 
 /// What a request claims, and the key it claims to be signed with.

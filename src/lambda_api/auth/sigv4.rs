@@ -14,7 +14,7 @@ use crate::{hex::hex, lambda_api::error::Code};
 
 /// How far the clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "lambda";
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// A path's slashes stand.
