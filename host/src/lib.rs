@@ -70,3 +70,4 @@ pub use logs::{Record, Source};
 pub use metrics::Metrics;
 pub use partition::partition;
 pub use settings::{Inherit, Logs, Mount, OtherVersion, Reply, Settings};
+pub use trace::complete as complete_trace;

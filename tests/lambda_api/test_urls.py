@@ -12,11 +12,12 @@ from botocore.awsrequest import AWSRequest
 from conftest import ACCOUNT, REGION, endpoint, make_zip, refused, unique
 
 # What it was asked goes back as it came.
-TELL = """import json
+TELL = """import json, os
 def handler(event, context):
     if event["rawPath"] == "/fail":
         raise ValueError("secret")
     event["known"], event["arn"] = context.aws_request_id, context.invoked_function_arn
+    event["trace"] = os.environ["_X_AMZN_TRACE_ID"]
     cookies, headers = ["a=1", "b=2"], {"x-n": "7", "Access-Control-Allow-Origin": "https://functions.own"}
     return {"statusCode": 201, "headers": headers, "cookies": cookies, "body": json.dumps(event)}
 """
@@ -48,6 +49,9 @@ def test_url_is_served(lam, function):
     assert context["apiId"] == id and context["domainName"] == f"{id}.lambda-url.{REGION}.localhost"
     assert context["accountId"] == "anonymous" and context["http"]["sourceIp"] == "127.0.0.1"
     assert event["arn"] == made["FunctionArn"]
+    root = event["headers"]["x-amzn-trace-id"]
+    assert re.fullmatch(rf"{root};Parent=[0-9a-f]{{16}};Sampled=0", event["trace"]) and root.startswith("Root=1-")
+    assert answer.headers["x-amzn-trace-id"] == event["trace"]
     assert context["requestId"] == event["known"] == answer.headers["x-amzn-requestid"]
     # What the function says and what the URL says stand side by side.
     assert answer.headers.get_all("access-control-allow-origin") == ["https://functions.own"]
