@@ -119,7 +119,7 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
         return Ok(answer);
     }
     let body = to_bytes(body, LARGEST).await.map_err(|_| Refused::TooLarge)?;
-    let caller = if url.auth == "AWS_IAM" { signer(api, auth, &head, &body).await? } else { None };
+    let caller = if url.auth == "AWS_IAM" { Some(signer(api, auth, &head, &body).await?) } else { None };
     // AWS: what was checked is kept from the function, which sees who it was. (Date and session token it does see.)
     if caller.is_some() && is_signed(&head) {
         head.headers.remove(header::AUTHORIZATION);
@@ -141,11 +141,11 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
     Ok(answer)
 }
 
-/// Who signed it; nobody where signatures are not looked at.
-async fn signer(api: &Api, auth: &Auth, head: &Parts, body: &[u8]) -> Result<Option<Caller>, Refused> {
+/// Who signed it, or says so where signatures are not checked.
+async fn signer(api: &Api, auth: &Auth, head: &Parts, body: &[u8]) -> Result<Caller, Refused> {
     let access_key = auth.signer(head, body, Timestamp::now()).await.map_err(|_| Refused::Forbidden)?;
     let (account, arn) = (api.identity().account.clone(), api.identity().root());
-    Ok(access_key.map(|access_key| Caller { account, arn, access_key }))
+    Ok(Caller { account, arn, access_key })
 }
 
 /// The request as it would have come by the URL's host.
