@@ -13,6 +13,7 @@ use super::{
         code::{Kept, Source},
         error::Error,
         name::{Form, Name},
+        shelf::Change,
     },
     Code, Function, Version, check_unpacked, content,
     create::image,
@@ -121,7 +122,7 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
     // Looked at before the code is, and again when nobody else can change anything.
     let (_, version) = check()?;
     let (code, kept) = request.take(&api, &version.config.package_type).await?;
-    let mut change = api.change().await;
+    let change = api.change().await;
     let (function, version) = check()?;
     let mut version = Version::clone(&version);
     (version.code, version.source_key) = (code, request.source_key);
@@ -129,20 +130,35 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
         version.config.architectures = architectures;
     }
     check_unpacked(&version.code, &version.config)?;
-    changed(&mut version, &api);
-    let shown = if request.publish {
-        publish::put(&api, &mut change, &function, &version, None, version.updated_from)
+    let shown = if request.dry_run {
+        // As it stands, but for the code: of a revision that will not be, nobody is told.
+        version
     } else {
-        version.clone()
+        put(&api, change, &function, version, request.publish).await?
     };
-    if !request.dry_run {
-        change.put(&api.versions, version_key(&name.function, 0), version);
-        change.commit().await?;
-        api.sweep_soon();
-    }
     drop(kept);
     let now = api.now();
     let arn = if shown.number == 0 { Arn::Unqualified } else { Arn::Qualified };
     let states = if shown.is_pending(now) { States::Creation } else { States::All };
     ok(&show(&shown, api.identity(), now, arn, states))
+}
+
+/// Makes the change, and publishes it where that was asked for; the one to show.
+async fn put(
+    api: &Arc<Api>,
+    mut change: Change,
+    function: &Function,
+    mut latest: Version,
+    publish: bool,
+) -> Result<Version, Error> {
+    changed(&mut latest, api);
+    let shown = if publish {
+        publish::put(api, &mut change, function, &latest, None, latest.updated_from)
+    } else {
+        latest.clone()
+    };
+    change.put(&api.versions, version_key(&function.name, 0), latest);
+    change.commit().await?;
+    api.sweep_soon();
+    Ok(shown)
 }
