@@ -49,7 +49,7 @@ impl Facts {
         // Made up as the function's own is: `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.
         let parts: Vec<&str> = variables.arn().split(':').collect();
         let (region, account) = (parts.get(3).copied(), parts.get(4).copied());
-        let own = || format!("arn:aws:lambda:{}::runtime:{runtime}", region.unwrap_or_default());
+        let own = || format!("arn:{}:lambda:{}::runtime:{runtime}", parts[1], region.unwrap_or_default());
         Self {
             runtime_version_arn: settings.runtime_version_arn.clone().unwrap_or_else(own),
             runtime_version: version(&runtime),

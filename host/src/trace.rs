@@ -9,6 +9,7 @@
 //! than 30 days off; the id is kept as it is all the same, or the two halves of the trace would never meet.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use crate::invocation::new_trace;
 
@@ -31,6 +32,23 @@ pub(crate) fn of(headers: &HeaderMap, event: Option<&str>) -> HeaderValue {
     }
     let parent = headers.get(W3C).and_then(|value| value.to_str().ok()).and_then(to_x_ray);
     parent.or_else(|| to_x_ray(event?)).unwrap_or_else(new_trace)
+}
+
+/// The trace with what it leaves out, or a new one. AWS: a function always sees a root, a parent and whether it is sampled.
+pub fn complete(given: Option<&HeaderValue>) -> HeaderValue {
+    let text = |trace: &HeaderValue| trace.to_str().ok().map(str::to_owned);
+    let has = |trace: &str, name: &str| trace.split(';').any(|field| field.trim().starts_with(name));
+    let given =
+        given.filter(|given| given.len() <= LONGEST).and_then(text).filter(|given| has(given, "Root="));
+    let mut trace = given.or_else(|| text(&new_trace())).unwrap_or_default();
+    if !has(&trace, "Parent=") {
+        let random = Uuid::new_v4().simple().to_string();
+        trace += &format!(";Parent={}", &random[16..]);
+    }
+    if !has(&trace, "Sampled=") {
+        trace += ";Sampled=0";
+    }
+    HeaderValue::try_from(trace).expect("what a header had, and digits")
 }
 
 /// Adds a trace to an answer, in both spellings where it has both.
@@ -142,6 +160,22 @@ mod tests {
             ["", "Root=1-5759e988-bd862e3fe1be46a994272793", "Root=2;Parent=53995c3f42cd8ad8", "Self=1"]
         {
             assert_eq!(to_w3c(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_added_and_the_rest_stays() {
+        let completed = |given: Option<&'static str>| {
+            complete(given.map(HeaderValue::from_static).as_ref()).to_str().unwrap().to_owned()
+        };
+        let whole = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a:0";
+        assert_eq!(completed(Some(whole)), whole);
+        let root = &whole[..BEGUN];
+        let added = completed(Some(root));
+        assert!(added.starts_with(&format!("{root};Parent=")) && added.ends_with(";Sampled=0"), "{added}");
+        for given in [None, Some("nonsense")] {
+            let new = completed(given);
+            assert!(new.starts_with("Root=1-") && new.len() == whole.len() - ";Lineage=a:0".len(), "{new}");
         }
     }
 

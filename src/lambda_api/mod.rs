@@ -275,7 +275,11 @@ pub(crate) mod tests {
                 active_from: now,
                 updated_from: now,
                 content: number.to_string(),
-                code: function::Code::Zip(function::Archive { sha256: "A=".to_owned(), size: 100 }),
+                code: function::Code::Zip(function::Archive {
+                    sha256: "A=".to_owned(),
+                    size: 100,
+                    unpacked: 300,
+                }),
                 source_key: None,
                 config: config(name),
             };

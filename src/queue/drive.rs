@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use klr_contract::Kind;
 use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -173,7 +174,7 @@ impl Queue {
         self.deliver(means, settings, key, event, verdict, left, 0).await
     }
 
-    /// Sends the verdict where it is to go. What cannot be sent now is written down and tried again.
+    /// Sends the verdict where it is to go. What cannot be sent now is written down and tried again; what can never be is not.
     #[allow(clippy::too_many_arguments, reason = "the parts of one stage, and what it is done with")]
     async fn deliver(
         &self,
@@ -187,16 +188,17 @@ impl Queue {
     ) -> Ended {
         let due = errands(settings, verdict.condition);
         let mut undone = Vec::new();
-        let mut taken = false;
+        let (mut taken, mut lost) = (false, false);
         // Whose target was taken out of the settings meanwhile is no more.
         for errand in left.into_iter().filter(|errand| due.contains(errand)) {
-            match self.send(means, settings, &event, &verdict, errand).await {
-                true => taken = true,
-                false => undone.push(errand),
+            match self.send(means, settings, &event, &verdict, errand).await.map_err(|error| error.kind()) {
+                Ok(()) => taken = true,
+                Err(Kind::Stop) => lost = true,
+                Err(Kind::Retry { .. }) => undone.push(errand),
             }
         }
         let success = verdict.is_success();
-        if undone.is_empty() && (success || taken || !due.is_empty()) {
+        if undone.is_empty() && (success || taken || (!lost && !due.is_empty())) {
             return self.settle(key).await;
         }
         let again = next::redeliver(settings, &self.options.delays, &verdict, tries + 1, self.now());
@@ -217,7 +219,7 @@ impl Queue {
         }
     }
 
-    /// Whether it was taken.
+    /// Sends one; why it was not taken is counted and logged.
     async fn send(
         &self,
         means: &Means,
@@ -225,23 +227,24 @@ impl Queue {
         event: &Event,
         verdict: &Verdict,
         errand: Errand,
-    ) -> bool {
+    ) -> Result<(), klr_contract::Error> {
         let to = match errand {
             Errand::DeadLetter => &settings.dead_letter,
             Errand::Destination if verdict.is_success() => &settings.on_success,
             Errand::Destination => &settings.on_failure,
         };
-        let Some(to) = to else { return true };
-        let Err(error) = means.destinations.send(to, event, verdict, errand).await else { return true };
+        let Some(to) = to else { return Ok(()) };
+        let Err(error) = means.destinations.send(to, event, verdict, errand).await else { return Ok(()) };
         match errand {
             Errand::Destination => self.metrics.destination_failed(&event.target),
             Errand::DeadLetter => self.metrics.dead_letter_failed(&event.target),
         }
         tracing::warn!(
             function = %event.target, request_id = %event.id, destination = to.as_str(), code = error.code(),
-            "a destination did not take a record: {error}"
+            "a destination did not take a record{}: {error}",
+            if error.kind() == Kind::Stop { ", and is not tried again" } else { "" }
         );
-        false
+        Err(error)
     }
 
     /// The shelf is full.

@@ -163,7 +163,11 @@ def test_refusals(lam, function):
     large = json.dumps("x" * 1_048_576)
     settings = {"FunctionName": name, "Payload": large, "InvocationType": "Event"}
     message = refused("RequestEntityTooLargeException", lam.invoke, **settings)
-    assert message == "Request must be smaller than 1048576 bytes for the InvokeFunction operation"
+    assert message == "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
+    for kind in ("RequestResponse", "Event"):
+        for setting in ({"TenantId": "blue"}, {"DurableExecutionName": "order-1"}):
+            request = {"FunctionName": name, "InvocationType": kind, **setting}
+            assert "is not enabled with" in refused("InvalidParameterValueException", lam.invoke, **request)
 
 
 def test_reserved_concurrency(lam, function):

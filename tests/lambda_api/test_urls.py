@@ -12,11 +12,12 @@ from botocore.awsrequest import AWSRequest
 from conftest import ACCOUNT, REGION, endpoint, make_zip, refused, unique
 
 # What it was asked goes back as it came.
-TELL = """import json
+TELL = """import json, os
 def handler(event, context):
     if event["rawPath"] == "/fail":
         raise ValueError("secret")
-    event["known"] = context.aws_request_id
+    event["known"], event["arn"] = context.aws_request_id, context.invoked_function_arn
+    event["trace"] = os.environ["_X_AMZN_TRACE_ID"]
     cookies, headers = ["a=1", "b=2"], {"x-n": "7", "Access-Control-Allow-Origin": "https://functions.own"}
     return {"statusCode": 201, "headers": headers, "cookies": cookies, "body": json.dumps(event)}
 """
@@ -33,7 +34,8 @@ def visit(url, path="", method="GET", data=None, headers=None):
 
 
 def test_url_is_served(lam, function):
-    name = function(TELL)["FunctionName"]
+    made = function(TELL)
+    name = made["FunctionName"]
     cors = {"AllowOrigins": ["https://shop.example"], "AllowMethods": ["GET"], "MaxAge": 60}
     url = lam.create_function_url_config(FunctionName=name, AuthType="NONE", Cors=cors)["FunctionUrl"]
     answer = visit(url, "a%2Fb?x=1&x=2", "POST", b'{"n": 1}', {"Content-Type": "application/json", "Cookie": "c=3"})
@@ -41,16 +43,22 @@ def test_url_is_served(lam, function):
     assert answer.status == 201 and answer.headers["x-n"] == "7"
     assert answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
     assert event["rawPath"] == "/a%2Fb" and event["rawQueryString"] == "x=1&x=2" and event["body"] == '{"n": 1}'
-    assert event["cookies"] == ["c=3"] and event["queryStringParameters"] == {"x": "1,2"}
+    assert event["cookies"] == ["c=3"] and event["headers"]["cookie"] == "c=3"
+    assert event["queryStringParameters"] == {"x": "1,2"}
     context, id = event["requestContext"], url.removeprefix("http://").split(".")[0]
     assert context["apiId"] == id and context["domainName"] == f"{id}.lambda-url.{REGION}.localhost"
     assert context["accountId"] == "anonymous" and context["http"]["sourceIp"] == "127.0.0.1"
+    assert event["arn"] == made["FunctionArn"]
+    root = event["headers"]["x-amzn-trace-id"]
+    assert re.fullmatch(rf"{root};Parent=[0-9a-f]{{16}};Sampled=0", event["trace"]) and root.startswith("Root=1-")
+    assert answer.headers["x-amzn-trace-id"] == event["trace"]
     assert context["requestId"] == event["known"] == answer.headers["x-amzn-requestid"]
-    # The function has no say where the URL has.
-    assert answer.headers["access-control-allow-origin"] == "https://functions.own"
+    # What the function says and what the URL says stand side by side.
+    assert answer.headers.get_all("access-control-allow-origin") == ["https://functions.own"]
     shop = {"Origin": "https://shop.example", "Access-Control-Request-Method": "GET"}
-    assert visit(url, headers={"Origin": "https://other.example"}).headers["access-control-allow-origin"] is None
-    assert visit(url, headers=shop).headers["access-control-allow-origin"] == "https://shop.example"
+    for headers, more in ({"Origin": "https://other.example"}, []), (shop, ["https://shop.example"]):
+        origins = visit(url, headers=headers).headers.get_all("access-control-allow-origin")
+        assert origins == ["https://functions.own", *more]
     preflight = visit(url, method="OPTIONS", headers=shop)
     assert preflight.status == 200 and preflight.headers["access-control-max-age"] == "60"
     # By the API's own address.
@@ -81,11 +89,15 @@ def test_url_for_those_who_sign(lam, function):
     url = lam.create_function_url_config(FunctionName=name, AuthType="AWS_IAM")["FunctionUrl"]
     refusal = visit(url)
     assert refusal.status == 403 and json.load(refusal)["Message"].startswith("Forbidden. For troubleshooting")
-    request = AWSRequest("POST", f"{url}a%20b?x=1", {"Content-Type": "text/plain"}, b"hello")
+    # Dots and empty segments are signed as if they were not there, and come to the function as they were sent.
+    request = AWSRequest("POST", f"{url}a%20b//./c?x=1", {"Content-Type": "text/plain"}, b"hello")
     SigV4Auth(botocore.session.get_session().get_credentials(), "lambda", REGION).add_auth(request)
-    answer = visit(url, "a%20b?x=1", "POST", b"hello", dict(request.headers))
+    answer = visit(url, "a%20b//./c?x=1", "POST", b"hello", dict(request.headers))
     assert answer.status == 201, answer.read()
-    context = json.load(answer)["requestContext"]
+    event = json.load(answer)
+    assert event["rawPath"] == "/a%20b//./c"
+    assert "authorization" not in event["headers"] and "x-amz-date" in event["headers"]
+    context = event["requestContext"]
     assert context["accountId"] == ACCOUNT and context["authorizer"]["iam"]["accessKey"] == "test"
     assert visit(url, "other", "POST", b"hello", dict(request.headers)).status == 403
 

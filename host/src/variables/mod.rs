@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Settings, environment::Environment, launch::Launch};
+use crate::{Settings, environment::Environment, launch::Launch, partition};
 
 /// Where functions live whose account and region nobody said.
 const ACCOUNT: &str = "123456789012";
@@ -51,7 +51,8 @@ impl Variables {
         paths::complete(&mut fixed, launch);
         platform(&mut fixed, settings, launch);
         let account = settings.account.as_deref().unwrap_or(ACCOUNT);
-        Self { fixed, arn: format!("arn:aws:lambda:{region}:{account}:function:{}", settings.name) }
+        let arn = format!("arn:{}:lambda:{region}:{account}:function:{}", partition(&region), settings.name);
+        Self { fixed, arn }
     }
 
     /// The function's ARN, without a qualifier.
@@ -209,6 +210,13 @@ mod tests {
         let stream = value(&all, "AWS_LAMBDA_LOG_STREAM_NAME").unwrap();
         assert_eq!(stream.len(), "2026/11/22/[$LATEST]".len() + 32, "{stream}");
         assert!(stream[10..].starts_with("/[$LATEST]"), "{stream}");
+    }
+
+    #[test]
+    fn a_functions_arn_is_in_its_regions_partition() {
+        let host = [("AWS_REGION".into(), "cn-north-1".into())].into_iter();
+        let variables = Variables::new(&Settings::default(), &Launch::default(), host);
+        assert!(variables.arn().starts_with("arn:aws-cn:lambda:cn-north-1:123456789012:function:"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{header, request::Parts};
 use jiff::Timestamp;
 pub use sigv4::{Claim, Refused};
 
@@ -35,6 +35,9 @@ pub trait Keys: Send + Sync {
     async fn key(&self, access_key_id: &str) -> Option<Key>;
 }
 
+/// The access key of AWS's own examples.
+const UNSIGNED: &str = "AKIAIOSFODNN7EXAMPLE";
+
 /// How callers are told from others.
 #[derive(Clone)]
 pub enum Auth {
@@ -50,18 +53,22 @@ pub enum Auth {
 }
 
 impl Auth {
-    /// The access key that signed a request, whose whole body is at hand; none where signatures are not looked at.
-    pub(super) async fn signer(
-        &self,
-        parts: &Parts,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<String>, Refused> {
-        let Self::Signed { keys, region } = self else { return Ok(None) };
+    /// The access key that signed a request, whose whole body is at hand. Where signatures are not checked, the one it names,
+    /// or [one that stands for it](UNSIGNED): a function whose visitors sign finds somebody in its event.
+    pub(super) async fn signer(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<String, Refused> {
+        let Self::Signed { keys, region } = self else {
+            return Ok(Claim::of(parts).map_or_else(|_| UNSIGNED.to_owned(), |claim| claim.key));
+        };
         let (claim, key) = claimed(keys.as_ref(), parts).await?;
         claim.verify(parts, body, &key.secret, region, now)?;
-        Ok(Some(claim.key))
+        Ok(claim.key)
     }
+}
+
+/// Whether `Authorization` is a signature, and not somebody's own scheme.
+pub(super) fn is_signed(parts: &Parts) -> bool {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    header.is_some_and(|header| header.as_bytes().starts_with(sigv4::ALGORITHM.as_bytes()))
 }
 
 /// What a request claims, and the key it claims to be signed with.
@@ -104,4 +111,24 @@ async fn checked(auth: &Auth, request: Request) -> Result<Request, Response> {
     let body = read(parts.uri.path(), body).await.map_err(IntoResponse::into_response)?;
     claim.verify(&parts, &body, &key.secret, region, Timestamp::now()).map_err(refuse)?;
     Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_not_checked_is_whom_the_request_names() {
+        let signer = |authorization: &str| {
+            let request = http::Request::get("/").header("x-amz-date", "20261123T030000Z");
+            request.header("authorization", authorization).body(()).unwrap().into_parts().0
+        };
+        let scope = "20261123/us-east-1/lambda/aws4_request";
+        let signed = format!("AWS4-HMAC-SHA256 Credential=AKIAME/{scope}, SignedHeaders=host, Signature=0");
+        for (authorization, key, is) in [(signed.as_str(), "AKIAME", true), ("Bearer x", UNSIGNED, false)] {
+            let parts = signer(authorization);
+            assert_eq!(Auth::Off.signer(&parts, b"", Timestamp::now()).await.unwrap(), key);
+            assert_eq!(is_signed(&parts), is);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Signature Version 4, the verifying side. Pure: what was sent, what was claimed, what time it is.
 //!
-//! AWS: "Create a signed AWS API request". The signed path of every service but S3 is encoded once more than it is sent, so
-//! an ARN's `%3A` is signed as `%253A`.
+//! AWS: "Create a signed AWS API request". The signed path of every service but S3 is normalised, and encoded once more than
+//! it is sent, so that an ARN's `%3A` is signed as `%253A`.
 
 use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
 
@@ -14,7 +14,7 @@ use crate::{hex::hex, lambda_api::error::Code};
 
 /// How far the clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const SERVICE: &str = "lambda";
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// A path's slashes stand.
@@ -190,7 +190,8 @@ impl Claim {
 
     /// The request as it was signed.
     fn canonical(&self, parts: &Parts, body: &[u8]) -> String {
-        let path = utf8_percent_encode(parts.uri.path(), PATH);
+        let path = normalised(parts.uri.path());
+        let path = utf8_percent_encode(&path, PATH);
         let query = Query::of(parts).canonical();
         let mut canonical = format!("{}\n{path}\n{query}\n", parts.method);
         for name in &self.signed {
@@ -199,6 +200,21 @@ impl Claim {
         let _ = write!(canonical, "\n{}\n{}", self.signed.join(";"), sha256(body));
         canonical
     }
+}
+
+/// A path without its empty segments and its dots (RFC 3986, section 5.2.4). It was sent with them: this is for the signature
+/// alone.
+fn normalised(path: &str) -> String {
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    let is_folder = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end)) && !segments.is_empty();
+    format!("/{}{}", segments.join("/"), if is_folder { "/" } else { "" })
 }
 
 /// `<key>/<date>/<region>/<service>/aws4_request`.

@@ -21,6 +21,7 @@ use axum::{
 };
 
 pub use self::store::{Kept, Store};
+pub(super) use self::zip::UNPACKED;
 use super::{
     Api, Error,
     body::{Fields, Query},

@@ -102,10 +102,11 @@ impl Store {
     pub async fn keep(&self, zip: Bytes) -> Result<Kept, Error> {
         let (directory, held) = (self.directory.clone(), Arc::clone(&self.held));
         let kept = spawn_blocking(move || {
-            zip::check(&zip)?;
+            let unpacked = zip::check(&zip)?;
             let archive = Archive {
                 sha256: base64_simd::STANDARD.encode_to_string(Sha256::digest(&zip)),
                 size: zip.len() as u64,
+                unpacked,
             };
             // Held before it is looked for: it may be just about to be thrown away.
             let kept = Kept::hold(archive, &held);

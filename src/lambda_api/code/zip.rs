@@ -7,12 +7,12 @@ use zip::{ZipArchive, read::ZipFile};
 use super::super::error::Error;
 
 /// What a function's code must stay below, unpacked.
-const UNPACKED: u64 = 262_144_000;
+pub(in super::super) const UNPACKED: u64 = 262_144_000;
 /// A link's text.
 const LINK: u64 = 4096;
 
-/// Unpacks everything into nothing. Counted as it comes out: what a zip says of its sizes is not believed.
-pub(super) fn check(zip: &[u8]) -> Result<(), Error> {
+/// How many bytes it is, unpacked: everything is, into nothing. Counted as it comes out: what a zip says of its sizes is not believed.
+pub(super) fn check(zip: &[u8]) -> Result<u64, Error> {
     if zip.is_empty() {
         return Err(empty());
     }
@@ -43,7 +43,7 @@ pub(super) fn check(zip: &[u8]) -> Result<(), Error> {
     if names.iter().any(|name| links.iter().any(|link| name.starts_with(link.as_str()))) {
         return Err(broken());
     }
-    Ok(())
+    Ok(UNPACKED - 1 - left)
 }
 
 /// Below the folder it is unpacked in.
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_zip_is_taken_apart_to_the_last_byte() {
-        check(&files(&["app.py", "lib/a.py"])).unwrap();
+        assert_eq!(check(&files(&["app.py", "lib/a.py"])), Ok(38));
         assert_eq!(said(b""), "Uploaded file must be a non-empty zip");
         assert_eq!(said(&zipped(|_| {})), "Uploaded file must be a non-empty zip");
         assert_eq!(said(b"not a zip"), BROKEN);

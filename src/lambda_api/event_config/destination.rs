@@ -8,9 +8,9 @@ use crate::lambda_api::{
     name::Name,
 };
 
-/// Without `kafka://`, which only a mapping's records may go to.
+/// AWS shows one pattern for every destination there is; a Kafka topic takes a mapping's records alone.
 static PATTERN: Pattern = Pattern::new(
-    r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
+    r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
 
 /// An ARN for each outcome; either may be missing.
@@ -66,7 +66,7 @@ impl Destinations {
                 Kind::Function(name) if !exists(&name) => {
                     return Err(Error::invalid(format!("The destination ARN {arn} is invalid.")));
                 }
-                Kind::Function(_) | Kind::Target => {}
+                Kind::Function(_) | Kind::Target | Kind::Bus => {}
                 Kind::Bucket => possible &= failure,
                 Kind::Other => possible = false,
             }
@@ -92,10 +92,16 @@ impl Destinations {
     }
 }
 
+/// Whether events that were given up may go there, as they came. AWS: to a standard queue or a standard topic.
+pub(in crate::lambda_api) fn takes_dead_letters(arn: &str) -> bool {
+    matches!(Kind::of(arn), Kind::Target)
+}
+
 enum Kind {
     Function(Name),
-    /// A queue, a topic, a bus.
+    /// A queue, a topic.
     Target,
+    Bus,
     /// Takes failures alone.
     Bucket,
     Other,
@@ -112,7 +118,8 @@ impl Kind {
             },
             // Order is not kept here, and both would promise it.
             "sqs" | "sns" if resource.ends_with(".fifo") => Self::Other,
-            "sqs" | "sns" | "events" => Self::Target,
+            "sqs" | "sns" => Self::Target,
+            "events" => Self::Bus,
             "s3" => Self::Bucket,
             _ => Self::Other,
         }
@@ -158,7 +165,7 @@ mod tests {
         let refused = read(&json!({"OnFailure": {"Destination": "nowhere"}})).unwrap_err();
         assert!(refused.message().starts_with(
             "1 validation error detected: Value 'nowhere' at 'destinationConfig.onFailure.destination' failed to satisfy \
-             constraint: Member must satisfy regular expression pattern: ^$|arn:(aws"
+             constraint: Member must satisfy regular expression pattern: $|kafka://"
         ));
     }
 
@@ -187,7 +194,9 @@ mod tests {
         );
         let failures = read(&json!({"OnFailure": {"Destination": bucket}})).unwrap();
         assert_eq!(failures.check("me", |_| false), Ok(()));
-        for wrong in ["arn:aws:iam::000000000000:role/r", "arn:aws:sqs:us-east-1:000000000000:q.fifo"] {
+        for wrong in
+            ["arn:aws:iam::000000000000:role/r", "arn:aws:sqs:us-east-1:000000000000:q.fifo", "kafka://topic"]
+        {
             assert!(refusal(json!({"OnFailure": {"Destination": wrong}})).contains("is invalid."));
         }
     }

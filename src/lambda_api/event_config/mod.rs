@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(super) use self::destination::takes_dead_letters;
 pub use self::destination::{Destination, Destinations};
 use super::{
     Api, Error,

@@ -19,7 +19,7 @@ use super::{
         name::{Form, Name},
         shelf::Change,
     },
-    Code, Config, Function, Logging, Version, content,
+    Code, Config, Function, Logging, Version, check_unpacked, content,
     given::{self, Given},
     publish::published,
     show::{Arn, States, configuration},
@@ -47,6 +47,7 @@ pub(super) async fn function(State(api): State<Arc<Api>>, body: Body) -> Answer 
     let config = request.config(&api)?;
     absent(&api, &request.name)?;
     let (code, kept) = request.take_code(&api).await?;
+    check_unpacked(&code, &config)?;
     let mut change = api.change().await;
     absent(&api, &request.name)?;
     // Nobody deletes a layer version any more now.

@@ -10,6 +10,7 @@ use super::{
         body::{Body, Constraints, Fields, Pattern},
         code::object,
         error::Error,
+        event_config::takes_dead_letters,
         layer,
     },
     Config, FileSystem, ImageConfig, Vpc, runtime,
@@ -23,7 +24,7 @@ static RESOURCE: Pattern = Pattern::new(r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|
 static SUBNET: Pattern = Pattern::new(r"subnet-[0-9a-z]*");
 static SECURITY_GROUP: Pattern = Pattern::new(r"sg-[0-9a-zA-Z]*");
 static ACCESS_POINT: Pattern = Pattern::new(
-    r"arn:aws[a-zA-Z-]*:elasticfilesystem:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:access-point/fsap-[a-f0-9]{17}",
+    r"arn:aws[a-zA-Z-]*:elasticfilesystem:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:access-point/fsap-[a-f0-9]{17}$|^arn:aws[-a-z]*:s3files:[0-9a-z-:]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40}",
 );
 static MOUNT: Pattern = Pattern::new(r"/mnt/[a-zA-Z0-9-_.]+");
 
@@ -175,6 +176,14 @@ impl Given {
         }
         if let Some(layers) = &self.layers {
             config.layers = layer::resolve(api, layers)?;
+        }
+        if let Some(arn) = self.dead_letter.as_deref().filter(|arn| !arn.is_empty())
+            && !takes_dead_letters(arn)
+        {
+            // AWS's words nobody has shown.
+            return Err(Error::invalid(format!(
+                "The dead letter target {arn} is invalid: expected the ARN of a standard SQS queue or a standard SNS topic."
+            )));
         }
         if let Some(on) = self.snap_start.filter(|on| !on.is_empty()) {
             if on == "PublishedVersions" {

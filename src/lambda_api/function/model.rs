@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::super::name::Identity;
+use super::super::{Error, code::UNPACKED, name::Identity};
 use crate::hex::hex;
 
 /// What all versions of a function share. Its configuration is that of its version 0, `$LATEST`.
@@ -101,6 +101,9 @@ pub struct Archive {
     pub sha256: String,
     /// Bytes.
     pub size: u64,
+    /// The same unpacked; 0 of what was kept before this was.
+    #[serde(default)]
+    pub unpacked: u64,
 }
 
 /// How a version runs. Names are those of AWS's FunctionConfiguration; what was not given is `None` or AWS's default.
@@ -232,6 +235,22 @@ pub struct Routing {
     pub version: String,
     /// Between 0 and 1.
     pub weight: f64,
+}
+
+/// Refuses layers that are too large beside the code. AWS: they share what a function may unpack.
+pub fn check_unpacked(code: &Code, config: &Config) -> Result<(), Error> {
+    let own = match code {
+        Code::Zip(archive) => archive.unpacked,
+        Code::Image { .. } => 0,
+    };
+    let actual = config.layers.iter().fold(own, |sum, layer| sum.saturating_add(layer.code.unpacked));
+    if actual > UNPACKED {
+        return Err(Error::invalid(format!(
+            "Function code combined with layers exceeds the maximum allowed size of {UNPACKED} bytes. The actual size is \
+             {actual} bytes."
+        )));
+    }
+    Ok(())
 }
 
 /// What [`Version::content`] is for this code and configuration.

@@ -13,8 +13,9 @@ use super::{
         code::{Kept, Source},
         error::Error,
         name::{Form, Name},
+        shelf::Change,
     },
-    Code, Function, Version, content,
+    Code, Function, Version, check_unpacked, content,
     create::image,
     find,
     given::{self, Given},
@@ -45,6 +46,7 @@ pub(super) async fn configuration(
     same_revision(fields.text("RevisionId")?, &version, now)?;
     settled(&version, &api, now)?;
     given.apply(&api, &mut version.config)?;
+    check_unpacked(&version.code, &version.config)?;
     changed(&mut version, &api);
     let version = change.put(&api.versions, version_key(&name.function, 0), version);
     change.commit().await?;
@@ -120,27 +122,43 @@ pub(super) async fn code(State(api): State<Arc<Api>>, Path(name): Path<String>, 
     // Looked at before the code is, and again when nobody else can change anything.
     let (_, version) = check()?;
     let (code, kept) = request.take(&api, &version.config.package_type).await?;
-    let mut change = api.change().await;
+    let change = api.change().await;
     let (function, version) = check()?;
     let mut version = Version::clone(&version);
     (version.code, version.source_key) = (code, request.source_key);
     if let Some(architectures) = request.architectures {
         version.config.architectures = architectures;
     }
-    changed(&mut version, &api);
-    let shown = if request.publish {
-        publish::put(&api, &mut change, &function, &version, None, version.updated_from)
+    check_unpacked(&version.code, &version.config)?;
+    let shown = if request.dry_run {
+        // As it stands, but for the code: of a revision that will not be, nobody is told.
+        version
     } else {
-        version.clone()
+        put(&api, change, &function, version, request.publish).await?
     };
-    if !request.dry_run {
-        change.put(&api.versions, version_key(&name.function, 0), version);
-        change.commit().await?;
-        api.sweep_soon();
-    }
     drop(kept);
     let now = api.now();
     let arn = if shown.number == 0 { Arn::Unqualified } else { Arn::Qualified };
     let states = if shown.is_pending(now) { States::Creation } else { States::All };
     ok(&show(&shown, api.identity(), now, arn, states))
+}
+
+/// Makes the change, and publishes it where that was asked for; the one to show.
+async fn put(
+    api: &Arc<Api>,
+    mut change: Change,
+    function: &Function,
+    mut latest: Version,
+    publish: bool,
+) -> Result<Version, Error> {
+    changed(&mut latest, api);
+    let shown = if publish {
+        publish::put(api, &mut change, function, &latest, None, latest.updated_from)
+    } else {
+        latest.clone()
+    };
+    change.put(&api.versions, version_key(&function.name, 0), latest);
+    change.commit().await?;
+    api.sweep_soon();
+    Ok(shown)
 }

@@ -2,9 +2,12 @@
 
 use axum::http::HeaderMap;
 
-use super::{super::body::Constraints, Code, Error, Name, payload};
+use super::{
+    super::body::{Constraints, Pattern},
+    Code, Error, Name, payload,
+};
 
-/// What one synchronous event may take.
+/// What one synchronous event may take, and the front door lets through of any.
 const LARGEST: usize = 6_291_456;
 /// What one asynchronous event may take.
 const LARGEST_EVENT: usize = 1_048_576;
@@ -12,6 +15,9 @@ const LARGEST_EVENT: usize = 1_048_576;
 const LARGEST_OLD_EVENT: usize = 262_144;
 /// In base64.
 const LARGEST_CLIENT_CONTEXT: usize = 3583;
+
+static TENANT: Pattern = Pattern::new(r"[a-zA-Z0-9\._:\/=+\-@ ]+");
+static EXECUTION: Pattern = Pattern::new("[a-zA-Z0-9-_]+");
 
 /// One of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +69,8 @@ pub(super) enum Kind {
 pub(super) struct Asked {
     operation: Operation,
     pub(super) kind: Kind,
+    /// What no function here can be asked for: why, if it was.
+    unfit: Option<&'static str>,
 }
 
 impl Asked {
@@ -86,25 +94,39 @@ impl Asked {
         if let Some(log) = text(headers, "x-amz-log-type") {
             constraints.one_of("logType", log, &["None", "Tail"]);
         }
+        let unfit = unfit(headers, operation, &mut constraints);
         constraints.check()?;
         if kind == Kind::RequestResponse {
             check_client_context(headers)?;
         }
-        Ok(Self { operation, kind })
+        Ok(Self { operation, kind, unfit })
     }
 
-    /// The event's size, and that it is JSON.
+    /// That the function can be asked for this, the event's size, and that it is JSON.
     pub(super) fn check(self, event: &[u8]) -> Result<(), Error> {
+        if let Some(why) = self.unfit {
+            return Err(Error::invalid(why));
+        }
         if event.len() > self.limit() {
-            return Err(self.too_large());
+            return Err(self.too_large(event.len()));
         }
         payload::check(event)
     }
 
-    /// The answer to one that is not.
-    pub(super) fn too_large(self) -> Error {
-        let (limit, operation) = (self.limit(), self.operation.name());
-        let message = format!("Request must be smaller than {limit} bytes for the {operation} operation");
+    /// The answer to an event of so many bytes, which are too many. AWS: what is more than any operation takes is refused
+    /// before it is looked at when it is to be answered.
+    pub(super) fn too_large(self, length: usize) -> Error {
+        let message = match (self.operation, self.kind) {
+            (Operation::Invoke, Kind::Event) if length <= LARGEST => {
+                format!(
+                    "{length} byte payload is too large for the Event invocation type (limit {LARGEST_EVENT} bytes)"
+                )
+            }
+            (operation, _) => {
+                let limit = if operation == Operation::InvokeAsync { LARGEST_OLD_EVENT } else { LARGEST };
+                format!("Request must be smaller than {limit} bytes for the {} operation", operation.name())
+            }
+        };
         Error::new(Code::RequestEntityTooLarge, message)
     }
 
@@ -115,6 +137,33 @@ impl Asked {
             _ => LARGEST,
         }
     }
+}
+
+/// Whether a request asks for a tenant's environments, or for a durable execution. CreateFunction refuses both, so that no
+/// function has them, and who asks relies on them. AWS: a tenant of a function without tenancy is an invalid parameter. The
+/// words are after those for a function with tenancy and a request without a tenant; AWS's own nobody has shown.
+fn unfit(headers: &HeaderMap, operation: Operation, constraints: &mut Constraints) -> Option<&'static str> {
+    let mut asked = |header: &str, field: &str, pattern: &Pattern, longest: usize| {
+        let Some(value) = headers.get(header) else { return false };
+        let value = String::from_utf8_lossy(value.as_bytes());
+        constraints.length(field, &value, 1..=longest);
+        constraints.pattern(field, &value, pattern);
+        true
+    };
+    if operation != Operation::InvokeAsync && asked("x-amz-tenant-id", "tenantId", &TENANT, 256) {
+        return Some(
+            "The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request and try \
+             again.",
+        );
+    }
+    let execution = ("x-amz-durable-execution-name", "durableExecutionName");
+    if operation == Operation::Invoke && asked(execution.0, execution.1, &EXECUTION, 64) {
+        return Some(
+            "The invoked function is not enabled with durable configuration. Remove the durable execution name from your \
+             request and try again.",
+        );
+    }
+    None
 }
 
 fn check_client_context(headers: &HeaderMap) -> Result<(), Error> {
@@ -183,8 +232,34 @@ mod tests {
     }
 
     #[test]
+    fn tenants_and_durable_executions_are_refused_whenever_it_is_to_be_answered() {
+        for kind in ["RequestResponse", "Event"] {
+            for (header, value, words) in [
+                ("x-amz-tenant-id", "blue", "not enabled with tenancy"),
+                ("x-amz-durable-execution-name", "order-1", "not enabled with durable"),
+            ] {
+                let asked =
+                    read(Operation::Invoke, &[("x-amz-invocation-type", kind), (header, value)]).unwrap();
+                let refused = asked.check(b"{}").unwrap_err();
+                assert_eq!(refused.code(), Code::InvalidParameterValue);
+                assert!(refused.message().contains(words), "{refused}");
+            }
+        }
+        let long = "x".repeat(257);
+        for (header, value) in [
+            ("x-amz-tenant-id", "a,b"),
+            ("x-amz-tenant-id", ""),
+            ("x-amz-tenant-id", long.as_str()),
+            ("x-amz-durable-execution-name", "a b"),
+        ] {
+            let refused = read(Operation::Invoke, &[(header, value)]).unwrap_err();
+            assert_eq!(refused.code(), Code::Validation, "{header}: {value}");
+        }
+    }
+
+    #[test]
     fn sizes_are_lambdas() {
-        let asked = |operation, kind| Asked { operation, kind };
+        let asked = |operation, kind| Asked { operation, kind, unfit: None };
         for (asked, limit) in [
             (asked(Operation::Invoke, Kind::RequestResponse), 6_291_456),
             (asked(Operation::Invoke, Kind::Event), 1_048_576),
@@ -197,9 +272,17 @@ mod tests {
                 Code::RequestEntityTooLarge
             );
         }
+        let told = |operation, kind, length| asked(operation, kind).too_large(length).message().to_owned();
+        let door = "Request must be smaller than 6291456 bytes for the InvokeFunction operation";
+        assert_eq!(told(Operation::Invoke, Kind::RequestResponse, 6_291_457), door);
         assert_eq!(
-            asked(Operation::Invoke, Kind::RequestResponse).too_large().message(),
-            "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
+            told(Operation::Invoke, Kind::Event, 1_525_970),
+            "1525970 byte payload is too large for the Event invocation type (limit 1048576 bytes)"
+        );
+        assert_eq!(told(Operation::Invoke, Kind::Event, 6_291_457), door);
+        assert_eq!(
+            told(Operation::InvokeAsync, Kind::Event, 262_145),
+            "Request must be smaller than 262144 bytes for the InvokeAsync operation"
         );
     }
 }

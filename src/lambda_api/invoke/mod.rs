@@ -6,7 +6,6 @@
 mod call;
 mod payload;
 mod runs;
-mod trace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use klr_host::RequestId;
+use klr_host::{RequestId, complete_trace};
 use uuid::Uuid;
 
 use self::call::{Asked, Kind, Operation};
@@ -68,18 +67,18 @@ async fn answer(
     let asked = Asked::read(operation, headers)?;
     let name =
         Name::parse(function, query.qualifier(), Form::Namespaced, operation.action(), api.identity())?;
-    let payload = payload.map_err(|_| asked.too_large())?;
+    let payload = payload.map_err(|_| asked.too_large(LARGEST + 1))?;
     let resolved = function::resolve(api, &name)?;
     asked.check(&payload)?;
     let id = Uuid::new_v4();
     match asked.kind {
         Kind::DryRun => Ok(StatusCode::NO_CONTENT.into_response()),
         Kind::Event => {
-            let trace = trace::header(call::text(headers, TRACE), api.now());
+            let trace = complete_trace(headers.get(TRACE));
             let queue = api.queue.get().ok_or_else(missing_part)?;
             // An event without one is an empty object.
             let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
-            let traced = trace.as_ref().and_then(|trace| trace.to_str().ok()).map(str::to_owned);
+            let traced = trace.to_str().ok().map(str::to_owned);
             queue.accept(Event { trace: traced, ..Event::new(id, resolved.arn, payload) }).await?;
             Ok(accepted(id, trace))
         }
@@ -101,15 +100,13 @@ impl From<queue::Error> for Error {
 }
 
 /// 202, known by the id and the trace the function will be told.
-fn accepted(id: Uuid, trace: Option<HeaderValue>) -> Response {
+fn accepted(id: Uuid, trace: HeaderValue) -> Response {
     let mut answer = StatusCode::ACCEPTED.into_response();
     let headers = answer.headers_mut();
     if let Ok(id) = id.to_string().parse() {
         headers.insert(REQUEST_ID, id);
     }
-    if let Some(trace) = trace {
-        headers.insert(TRACE, trace);
-    }
+    headers.insert(TRACE, trace);
     headers.insert("x-amzn-remapped-content-length", HeaderValue::from_static("0"));
     answer
 }
@@ -125,14 +122,12 @@ async fn run(
     payload: Bytes,
 ) -> Answer {
     let mut request = Request::post(operation.path(name)).extension(RequestId(id.to_string()));
-    for known in ["x-amz-log-type", "x-amz-client-context", "x-amz-tenant-id"] {
+    for known in ["x-amz-log-type", "x-amz-client-context"] {
         if let Some(value) = headers.get(known) {
             request = request.header(known, value);
         }
     }
-    if let Some(trace) = trace::header(call::text(headers, TRACE), api.now()) {
-        request = request.header(TRACE, trace);
-    }
+    request = request.header(TRACE, complete_trace(headers.get(TRACE)));
     // The name was parsed, so it is a path.
     let request = request.body(payload).map_err(|_| Error::invalid("FunctionName"))?;
     pass_on(api, &resolved, request).await

@@ -114,7 +114,7 @@ mod tests {
             runtimes: Some(vec!["python3.13".to_owned()]),
             architectures: None,
             created: "2026-11-23T03:15:00.123Z".parse().unwrap(),
-            code: Archive { sha256: "abc=".to_owned(), size: 12 },
+            code: Archive { sha256: "abc=".to_owned(), size: 12, unpacked: 30 },
             policy: None,
         };
         let identity = Identity { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };

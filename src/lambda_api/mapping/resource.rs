@@ -109,7 +109,11 @@ impl Mapping {
 
     /// `EventSourceMappingArn`.
     pub fn arn(&self, region: &str, account: &str) -> String {
-        format!("arn:aws:lambda:{region}:{account}:event-source-mapping:{}", self.uuid)
+        format!(
+            "arn:{}:lambda:{region}:{account}:event-source-mapping:{}",
+            klr_host::partition(region),
+            self.uuid
+        )
     }
 
     /// The answer. `listed`: AWS shows no encrypted criteria in a listing.

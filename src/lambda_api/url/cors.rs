@@ -79,18 +79,9 @@ impl Cors {
         }
     }
 
-    /// What is told with a function's answer. AWS: in the place of what the function says of it.
+    /// What is told with a function's answer. AWS ("Cross-origin resource sharing", for requests that are no preflight): beside
+    /// what the function says of it, so that a browser refuses what both of them say.
     pub(super) fn tell(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
-        for name in [
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            header::ACCESS_CONTROL_MAX_AGE,
-        ] {
-            headers.remove(name);
-        }
         if self.share(origin, headers) {
             list(headers, header::ACCESS_CONTROL_EXPOSE_HEADERS, self.expose_headers.as_deref());
         }
@@ -106,10 +97,10 @@ impl Cors {
         let credentials = self.allow_credentials == Some(true);
         // With credentials `*` means nothing to a browser.
         let told = if anybody && !credentials { HeaderValue::from_static("*") } else { origin.clone() };
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, told);
+        headers.append(header::ACCESS_CONTROL_ALLOW_ORIGIN, told);
         headers.append(header::VARY, HeaderValue::from_static("Origin"));
         if credentials {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            headers.append(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
         true
     }
@@ -118,7 +109,7 @@ impl Cors {
 fn list(headers: &mut HeaderMap, name: HeaderName, items: Option<&[String]>) {
     let Some(items) = items.filter(|items| !items.is_empty()) else { return };
     if let Ok(value) = items.join(",").parse() {
-        headers.insert(name, value);
+        headers.append(name, value);
     }
 }
 
@@ -126,36 +117,51 @@ fn list(headers: &mut HeaderMap, name: HeaderName, items: Option<&[String]>) {
 mod tests {
     use super::*;
 
+    /// What is told with a function's answer that has headers of its own, or with none.
     fn told(
-        cors: &Cors,
+        own: &[(HeaderName, &'static str)],
         origin: &'static str,
-        by: impl Fn(&Cors, &HeaderValue, &mut HeaderMap),
+        by: impl Fn(&HeaderValue, &mut HeaderMap),
     ) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers
-            .insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("https://functions.own"));
-        by(cors, &HeaderValue::from_static(origin), &mut headers);
+        let own = own.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        let mut headers = own.collect();
+        by(&HeaderValue::from_static(origin), &mut headers);
         headers
     }
 
+    fn all(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    }
+
     #[test]
-    fn only_listed_origins_share_an_answer() {
+    fn only_listed_origins_share_an_answer_and_the_functions_word_stands_beside() {
         let cors = Cors {
             allow_origins: Some(vec!["https://shop.example".to_owned()]),
             allow_credentials: Some(true),
             expose_headers: Some(vec!["a".to_owned(), "b".to_owned()]),
             ..Cors::default()
         };
-        let shop = told(&cors, "https://shop.example", Cors::tell);
-        assert_eq!(shop[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://shop.example");
+        let own = [
+            (header::ACCESS_CONTROL_ALLOW_ORIGIN, "https://functions.own"),
+            (header::ACCESS_CONTROL_ALLOW_METHODS, "PUT"),
+        ];
+        let shop = told(&own, "https://shop.example", |origin, headers| cors.tell(origin, headers));
+        let origins = all(&shop, header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        assert_eq!(origins, ["https://functions.own", "https://shop.example"]);
         assert_eq!(shop[header::ACCESS_CONTROL_ALLOW_CREDENTIALS], "true");
         assert_eq!(shop[header::ACCESS_CONTROL_EXPOSE_HEADERS], "a,b");
-        assert!(
-            told(&cors, "https://other.example", Cors::tell).is_empty(),
-            "the function's own word is not asked for"
+        assert_eq!(shop[header::ACCESS_CONTROL_ALLOW_METHODS], "PUT");
+        let other = told(&own, "https://other.example", |origin, headers| cors.tell(origin, headers));
+        assert_eq!(
+            (other.len(), &other[header::ACCESS_CONTROL_ALLOW_ORIGIN]),
+            (2, &own[0].1.parse().unwrap())
         );
+    }
+
+    #[test]
+    fn a_preflight_is_told_what_it_may() {
         let all = Cors { allow_origins: Some(vec!["*".to_owned()]), max_age: Some(60), ..Cors::default() };
-        let allowed = told(&all, "https://other.example", Cors::allow);
+        let allowed = told(&[], "https://other.example", |origin, headers| all.allow(origin, headers));
         assert_eq!(allowed[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
         assert_eq!(allowed[header::ACCESS_CONTROL_MAX_AGE], "60");
     }

@@ -20,7 +20,7 @@ use super::Url;
 use crate::lambda_api::{
     Api,
     answer::REQUEST_ID,
-    auth::Auth,
+    auth::{Auth, is_signed},
     function, invoke,
     name::{Form, Name},
 };
@@ -119,13 +119,19 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
         return Ok(answer);
     }
     let body = to_bytes(body, LARGEST).await.map_err(|_| Refused::TooLarge)?;
-    let caller = if url.auth == "AWS_IAM" { signer(api, auth, &head, &body).await? } else { None };
+    let caller = if url.auth == "AWS_IAM" { Some(signer(api, auth, &head, &body).await?) } else { None };
+    // AWS: what was checked is kept from the function, which sees who it was. (Date and session token it does see.)
+    if caller.is_some() && is_signed(&head) {
+        head.headers.remove(header::AUTHORIZATION);
+    }
     arrive(api, &url, asked.path, &mut head)?;
     let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
     let buffered = url.invoke_mode.as_deref() != Some("RESPONSE_STREAM");
     let name = Name::parse(&key, None, Form::Namespaced, "InvokeFunctionUrl", api.identity())
         .map_err(|_| Refused::Forbidden)?;
-    head.extensions.insert(Visit { peer, caller, qualifier: name.qualifier.clone(), buffered });
+    // AWS: a function is told the ARN as it was invoked, and a function's own URL names no version.
+    let qualifier = name.qualifier.clone().filter(|qualifier| qualifier != "$LATEST");
+    head.extensions.insert(Visit { peer, caller, qualifier, buffered });
     let resolved = function::resolve(api, &name).map_err(|_| Refused::Forbidden)?;
     let request = http::Request::from_parts(head, body);
     let mut answer = invoke::pass_on(api, &resolved, request).await.map_err(|_| Refused::Forbidden)?;
@@ -135,11 +141,11 @@ async fn answer(api: &Api, auth: &Auth, asked: Asked, request: Request) -> Resul
     Ok(answer)
 }
 
-/// Who signed it; nobody where signatures are not looked at.
-async fn signer(api: &Api, auth: &Auth, head: &Parts, body: &[u8]) -> Result<Option<Caller>, Refused> {
+/// Who signed it, or says so where signatures are not checked.
+async fn signer(api: &Api, auth: &Auth, head: &Parts, body: &[u8]) -> Result<Caller, Refused> {
     let access_key = auth.signer(head, body, Timestamp::now()).await.map_err(|_| Refused::Forbidden)?;
-    let account = api.identity().account.clone();
-    Ok(access_key.map(|access_key| Caller { account, access_key }))
+    let (account, arn) = (api.identity().account.clone(), api.identity().root());
+    Ok(Caller { account, arn, access_key })
 }
 
 /// The request as it would have come by the URL's host.

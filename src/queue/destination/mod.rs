@@ -49,12 +49,13 @@ impl Kind {
         }
     }
 
-    /// Bytes a record may have there. AWS: a message of SQS 1 MiB, of SNS 256 KiB; EventBridge counts the envelope, too.
+    /// Bytes a record may have there. AWS: a message of SQS 1 MiB, of SNS 256 KiB; an entry of EventBridge 1 MiB, of which the
+    /// envelope is a part.
     fn most(self) -> usize {
         match self {
             Self::Sqs | Self::Function => LARGEST,
             Self::Sns => 256 << 10,
-            Self::EventBridge => (256 << 10) - (4 << 10),
+            Self::EventBridge => (1 << 20) - (4 << 10),
             Self::S3 => usize::MAX,
         }
     }
@@ -77,5 +78,11 @@ mod tests {
         ] {
             assert_eq!(Kind::of(arn), kind, "{arn}");
         }
+    }
+
+    #[test]
+    fn a_bus_takes_as_much_as_a_queue_but_for_the_envelope() {
+        assert_eq!(Kind::Sqs.most() - Kind::EventBridge.most(), 4096);
+        assert_eq!(Kind::Sns.most(), 262_144);
     }
 }

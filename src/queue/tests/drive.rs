@@ -137,6 +137,27 @@ async fn a_destination_that_is_down_is_tried_again_and_the_function_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_be_sent_is_given_up_at_once() {
+    let (directory, world) = (TempDir::new().unwrap(), Arc::new(World::default()));
+    *world.hopeless.lock().unwrap() = Some("letters".to_owned());
+    let queue = open(directory.path()).await;
+    let running = world.run(&queue);
+    // Another has it: nothing is left.
+    world.set(everywhere(0));
+    world.answers("f", [error("once")]);
+    queue.accept(event("f", 1)).await.unwrap();
+    eventually("it is settled", || empty(&queue)).await;
+    assert_eq!(world.taken().len(), 1);
+    // Nobody has it: it is kept as one that failed.
+    world.set(Settings { on_failure: None, ..everywhere(0) });
+    world.answers("g", [error("once")]);
+    queue.accept(event("g", 2)).await.unwrap();
+    eventually("it is kept", || queue.waiting().iter().any(|waiting| waiting.failed == 1)).await;
+    assert_eq!((world.attempts().len(), world.taken().len()), (2, 1));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_waits_survives_a_restart() {
     let (directory, world) = (TempDir::new().unwrap(), Arc::new(World::default()));
     world.set(everywhere(1));

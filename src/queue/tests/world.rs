@@ -31,6 +31,8 @@ pub(super) struct World {
     pub script: Mutex<BTreeMap<String, VecDeque<Outcome>>>,
     /// Of all functions.
     pub settings: Mutex<Settings>,
+    /// What never takes anything.
+    pub hopeless: Mutex<Option<String>>,
     /// How often destinations refuse.
     pub refusals: AtomicUsize,
     /// Attempts: function, request id, when.
@@ -145,6 +147,9 @@ impl Policy for World {
 #[async_trait]
 impl Destinations for World {
     async fn send(&self, to: &str, event: &Event, verdict: &Verdict, errand: Errand) -> Result<(), Error> {
+        if self.hopeless.lock().unwrap().as_deref() == Some(to) {
+            return Err(Error::stop("test", "never"));
+        }
         let left = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
         if left.is_ok() {
             return Err(Error::retry("test", "not now"));

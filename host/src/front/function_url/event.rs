@@ -88,7 +88,7 @@ struct Iam<'a> {
     caller_id: &'a str,
     cognito_identity: (),
     principal_org_id: (),
-    user_arn: String,
+    user_arn: &'a str,
     user_id: &'a str,
 }
 
@@ -122,7 +122,7 @@ pub(super) fn of(head: &Parts, body: &Bytes, visit: &Visit, id: &str, trace: &He
                     caller_id: &caller.account,
                     cognito_identity: (),
                     principal_org_id: (),
-                    user_arn: format!("arn:aws:iam::{}:root", caller.account),
+                    user_arn: &caller.arn,
                     user_id: &caller.account,
                 },
             }),
@@ -156,7 +156,7 @@ fn is_port(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Each cookie by itself; they are not among the headers then.
+/// Each cookie by itself. Unlike HTTP APIs' events, of the same format, a Function URL's has them among the headers too.
 fn cookies(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
     let cookies = lines.flat_map(|line| line.split(';')).map(str::trim).filter(|cookie| !cookie.is_empty());
@@ -172,9 +172,11 @@ fn forwarded<'a>(
     trace: &HeaderValue,
 ) -> BTreeMap<&'a str, String> {
     let mut all = BTreeMap::new();
-    for name in headers.keys().filter(|name| !HOP_BY_HOP.contains(&name.as_str()) && *name != COOKIE) {
+    for name in headers.keys().filter(|name| !HOP_BY_HOP.contains(&name.as_str())) {
         let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-        all.insert(name.as_str(), values.collect::<Vec<_>>().join(","));
+        // HTTP/2 sends a line a cookie, and no cookie ends with a comma.
+        let between = if name == COOKIE { "; " } else { "," };
+        all.insert(name.as_str(), values.collect::<Vec<_>>().join(between));
     }
     let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| is_port(port)).unwrap_or("80");
     let mut add = |name, value| {
@@ -267,6 +269,7 @@ mod tests {
             ("header2", "value2"),
             ("Connection", "keep-alive"),
             ("Cookie", "cookie1=a; cookie2=b"),
+            ("Cookie", "cookie3=c"),
         ];
         let mut event = event("/my%2Fpath/?a=foo&a=%2Fbar&b=x+y&c", &headers, b"{\"n\": 1}");
         let time = event["requestContext"]["time"].take();
@@ -279,9 +282,10 @@ mod tests {
             "routeKey": "$default",
             "rawPath": "/my%2Fpath/",
             "rawQueryString": "a=foo&a=%2Fbar&b=x+y&c",
-            "cookies": ["cookie1=a", "cookie2=b"],
+            "cookies": ["cookie1=a", "cookie2=b", "cookie3=c"],
             "headers": {
-                "content-type": "application/json; charset=utf-8", "header2": "value1,value2",
+                "content-type": "application/json; charset=utf-8", "cookie": "cookie1=a; cookie2=b; cookie3=c",
+                "header2": "value1,value2",
                 "host": "shop.example:8080", "user-agent": "curl/8", "x-amzn-trace-id": "Root=1",
                 "x-forwarded-for": "203.0.113.7", "x-forwarded-port": "8080", "x-forwarded-proto": "http",
             },
@@ -325,8 +329,11 @@ mod tests {
     #[test]
     fn who_signed_is_told() {
         let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
-        let caller =
-            super::super::Caller { account: "000000000000".to_owned(), access_key: "AKIA".to_owned() };
+        let caller = super::super::Caller {
+            account: "000000000000".to_owned(),
+            arn: "arn:aws:iam::000000000000:root".to_owned(),
+            access_key: "AKIA".to_owned(),
+        };
         let visit = Visit { caller: Some(caller), ..Visit::default() };
         let event = of(&head, &Bytes::new(), &visit, "id-1", &HeaderValue::from_static("Root=1"));
         let context = &serde_json::from_slice::<Value>(&event).unwrap()["requestContext"];

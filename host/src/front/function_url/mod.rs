@@ -37,6 +37,8 @@ pub struct Visit {
 pub struct Caller {
     /// The account of the key.
     pub account: String,
+    /// Who that is, as IAM calls it.
+    pub arn: String,
     /// The access key's id.
     pub access_key: String,
 }
@@ -48,20 +50,22 @@ pub(super) async fn answer(
     head: &Parts,
     body: impl Body<Data = Bytes> + Unpin,
 ) -> Answer {
-    let (id, trace) = (new_id(), trace::of(&head.headers, None));
-    let mut answer = call(function, visit, head, body, &id, &trace).await;
+    let (id, told) = (new_id(), trace::of(&head.headers, None));
+    let trace = trace::complete(Some(&told));
+    let mut answer = call(function, visit, head, body, &id, [&told, &trace]).await;
     answer.headers_mut().insert(REQUEST_ID, header(&id));
     trace::tell(answer.headers_mut(), trace);
     answer
 }
 
+/// The event has the trace as the visitor `told` it, or its root alone; the function goes on with `trace`.
 async fn call(
     function: &Arc<Function>,
     visit: &Visit,
     head: &Parts,
     body: impl Body<Data = Bytes> + Unpin,
     id: &Arc<str>,
-    trace: &HeaderValue,
+    [told, trace]: [&HeaderValue; 2],
 ) -> Answer {
     let (place, body) = match arrival::receive(function, body, LARGEST_EVENT).await {
         Ok(received) => received,
@@ -74,7 +78,7 @@ async fn call(
             return message(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
         }
     };
-    let payload = event::of(head, &body, visit, id, trace);
+    let payload = event::of(head, &body, visit, id, told);
     // What the event adds, and base64, counts too.
     if payload.len() > LARGEST_EVENT {
         return too_large();

@@ -71,6 +71,29 @@ fn what_aws_signs_is_let_in() {
 }
 
 #[test]
+fn paths_are_signed_without_dots_and_empty_segments() {
+    for path in [
+        "/",
+        "//",
+        "/a//b",
+        "/a/./b/",
+        "/a/../b",
+        "/../a",
+        "/a/.",
+        "/a/b/..",
+        "/a%2F%2Fb/..%2F",
+        "/a%20b//c?x=/./",
+    ] {
+        let parts = signed("GET", path, &[], b"", now());
+        assert_eq!(parts.uri.to_string(), path);
+        assert_eq!(check(&parts, b"", SECRET), Ok(()), "{path}");
+    }
+    let mut parts = signed("GET", "/a/b", &[], b"", now());
+    parts.uri = "/a%2Fb".parse().unwrap();
+    assert_eq!(check(&parts, b"", SECRET), Err(Refused::Mismatch), "an encoded slash separates nothing");
+}
+
+#[test]
 fn a_changed_request_is_not() {
     let good = || {
         signed(

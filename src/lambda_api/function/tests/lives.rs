@@ -158,6 +158,9 @@ async fn code_that_nothing_names_is_thrown_away() {
     let dry = done(&api, "PUT", &path, json!({ "ZipFile": zip("2"), "DryRun": true })).await;
     let shown = get(&api, &format!("{FUNCTIONS}/f/configuration")).await;
     assert_ne!(dry["CodeSha256"], shown["CodeSha256"], "told, not done");
+    for stands in ["RevisionId", "LastModified", "LastUpdateStatus", "Version", "FunctionArn"] {
+        assert_eq!(dry[stands], shown[stands], "{stands}");
+    }
     let answer = done(&api, "PUT", &path, json!({ "ZipFile": zip("2"), "Architectures": ["arm64"] })).await;
     assert_eq!(
         (&answer["LastUpdateStatus"], &answer["Architectures"][0]),

@@ -252,6 +252,62 @@ async fn what_is_not_there() {
 }
 
 #[tokio::test]
+async fn dead_letters_go_to_standard_queues_and_topics_alone() {
+    let (api, _directory) = active("f").await;
+    let path = format!("{FUNCTIONS}/f/configuration");
+    let config = |arn: &str| json!({ "DeadLetterConfig": { "TargetArn": arn } });
+    for wrong in [
+        "arn:aws:sqs:us-east-1:000000000000:q.fifo",
+        "arn:aws:sns:us-east-1:000000000000:t.fifo",
+        "arn:aws:events:us-east-1:000000000000:event-bus/default",
+        "arn:aws:s3:::bucket",
+    ] {
+        let words = format!(
+            "The dead letter target {wrong} is invalid: expected the ARN of a standard SQS queue or a standard SNS topic."
+        );
+        let expected = (400, words);
+        assert_eq!(refused(&api, "PUT", &path, config(wrong)).await, expected);
+        assert_eq!(refused(&api, "POST", FUNCTIONS, request("g", config(wrong))).await, expected);
+    }
+    for fine in ["arn:aws:sqs:us-east-1:000000000000:q", "arn:aws:sns:us-east-1:000000000000:t", ""] {
+        done(&api, "PUT", &path, config(fine)).await;
+        settle(&api).await;
+    }
+}
+
+#[tokio::test]
+async fn code_and_layers_that_are_too_large_together() {
+    let (api, _directory) = active("f").await;
+    let layer = json!({ "Content": { "ZipFile": zip("x") } });
+    let made = done(&api, "POST", "/2018-10-31/layers/large/versions", layer).await;
+    let (key, version) = api.layer_versions.find(|_| true).unwrap();
+    // Nothing is as slow to unpack as zeros.
+    let mut version = version.as_ref().clone();
+    version.code.unpacked = 262_144_000;
+    let mut change = api.change().await;
+    change.put(&api.layer_versions, key, version);
+    change.commit().await.unwrap();
+    let layers = json!({ "Layers": [made["LayerVersionArn"]] });
+    let words = "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes. The actual size is";
+    let code = "def handler(event, context): return event".len();
+    let expected = (400, format!("{words} {} bytes.", 262_144_000 + code));
+    assert_eq!(refused(&api, "POST", FUNCTIONS, request("g", layers.clone())).await, expected);
+    let path = format!("{FUNCTIONS}/f/configuration");
+    assert_eq!(refused(&api, "PUT", &path, layers.clone()).await, expected);
+    let (key, version) = api.layer_versions.find(|_| true).unwrap();
+    let mut version = version.as_ref().clone();
+    version.code.unpacked -= code as u64;
+    let mut change = api.change().await;
+    change.put(&api.layer_versions, key, version);
+    change.commit().await.unwrap();
+    done(&api, "PUT", &path, layers).await;
+    settle(&api).await;
+    let longer = json!({ "ZipFile": zip(&"x".repeat(code + 1)) });
+    let expected = (400, format!("{words} 262144001 bytes."));
+    assert_eq!(refused(&api, "PUT", &format!("{FUNCTIONS}/f/code"), longer).await, expected);
+}
+
+#[tokio::test]
 async fn two_changes_at_once() {
     let (api, _directory) = api().await;
     create(&api, "f", json!({})).await;
