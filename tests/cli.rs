@@ -352,7 +352,7 @@ fn a_state_directory_is_one_process_s_whatever_it_runs() {
 
 #[test]
 fn the_admin_port_is_for_probes_and_local_tools() {
-    let sink = Sink::start(|_| Answer::json("null").after(Duration::from_secs(2)));
+    let sink = Sink::start(|_| Answer::json("null").after(Duration::from_secs(5)));
     let mut bridge = Setup::run(KLR).listening().resources("n.json", &webhook(&sink.uri)).start();
     bridge.wait_ready();
     let ask = |method: &str, path: &str, headers: &[(&str, &str)]| {
@@ -388,10 +388,7 @@ fn the_admin_port_is_for_probes_and_local_tools() {
     let sender = thread::spawn(move || send("POST", &hook, &[], body).unwrap().status);
     assert!(sink.wait_for(1, PATIENCE));
     bridge.sigterm();
-    assert!(
-        eventually(Duration::from_secs(1), || ask("GET", "/readyz", &[]).status == 503),
-        "draining is not ready"
-    );
+    assert!(eventually(PATIENCE, || ask("GET", "/readyz", &[]).status == 503), "draining is not ready");
     assert!(ask("GET", "/readyz", &[]).text().contains(r#""draining":true"#));
     assert_eq!(ask("GET", "/healthz", &[]).status, 200, "and alive");
     assert_eq!(sender.join().unwrap(), 200);

@@ -21,7 +21,7 @@ const KLR: &str = env!("CARGO_BIN_EXE_klr");
 const PATIENCE: Duration = Duration::from_secs(30);
 const REPORT: &str = "functionResponseTypes: [ReportBatchItemFailures]";
 /// Seconds; what is tried again within them was not left to the queue, however slow the machine.
-const VISIBILITY: u32 = 6;
+const VISIBILITY: u32 = 12;
 
 fn ok(_: &Request) -> Answer {
     Answer::json("null")
@@ -175,7 +175,7 @@ fn a_request_takes_no_longer_than_the_sinks_timeout() {
     let bridge = Setup::run(KLR).resources("m.yaml", &queue.mapping_spec(&spec)).start();
     assert!(sink.wait_for(1, PATIENCE));
     let given_up = || bridge.metric("klr_invoke_error_count_total", "") == 1.0;
-    assert!(eventually(Duration::from_secs(2), given_up), "{}", bridge.metrics());
+    assert!(eventually(Duration::from_secs(20), given_up), "{}", bridge.metrics());
     assert!(emptied(&queue));
     assert_eq!(receives(&sink.requests()[1]), "2", "an attempt was spent");
 }

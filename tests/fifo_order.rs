@@ -19,7 +19,7 @@ use serde_json::Value;
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 const REPORT: &str = "functionResponseTypes: [ReportBatchItemFailures]\n";
 /// Seconds; a failed message holds its group so long.
-const VISIBILITY: u32 = 2;
+const VISIBILITY: u32 = 4;
 
 /// What a function has seen of the groups.
 #[derive(Default)]
@@ -105,14 +105,16 @@ fn order_is_kept_on_elasticmq() {
     keeps_order(&server.endpoint, 8, 15, "");
 }
 
+/// For moto two lanes, the least that is allowed: it looks at a message and hides it without a lock, so of many receives at
+/// a time two may be given the same one.
+const TWO_LANES: &str = "scalingConfig: { maximumConcurrency: 2 }";
+
 /// One message a batch: moto 5.2.5 forgets the order of several that were hidden together. When they are visible again it
 /// passes over all but the last while it clears them from the ones in flight (`SQSBackend.receive_message`).
-/// And two lanes, the least that is allowed: it looks at a message and hides it without a lock, so of many receives at a
-/// time two may be given the same one.
 #[test]
 fn order_is_kept_on_moto() {
     let Some(server) = Moto::shared() else { return };
-    keeps_order(&server.endpoint, 4, 5, "batchSize: 1\nscalingConfig: { maximumConcurrency: 2 }");
+    keeps_order(&server.endpoint, 4, 5, &format!("batchSize: 1\n{TWO_LANES}"));
 }
 
 fn first_fails_for_ever(request: &Request) -> Answer {
@@ -123,14 +125,16 @@ fn first_fails_for_ever(request: &Request) -> Answer {
 }
 
 /// The first message of one group never succeeds.
-fn holds_its_group_until_the_redrive_policy_takes_it(endpoint: &str) {
+fn holds_its_group_until_the_redrive_policy_takes_it(endpoint: &str, lanes: &str) {
     let queue = Queue::fifo(endpoint, "stuck", VISIBILITY);
     let dead = queue.dead_letters(2);
     let bodies = |bodies: &[&str]| bodies.iter().map(|body| (*body).to_owned()).collect::<Vec<_>>();
     queue.send_to_group("stuck", &bodies(&["bad", "behind", "last"]));
     queue.send_to_group("free", &(0..8).map(|n| format!("free-{n}")).collect::<Vec<_>>());
     let sink = Sink::start(first_fails_for_ever);
-    let _bridge = Setup::run(KLR).resources("m.yaml", &queue.mapping(&sink.uri, "batchSize: 1")).start();
+    let _bridge = Setup::run(KLR)
+        .resources("m.yaml", &queue.mapping(&sink.uri, &format!("batchSize: 1\n{lanes}")))
+        .start();
 
     // Two failures of one message, eight others, and the two behind the failed one.
     assert!(sink.wait_for(12, Duration::from_secs(40)), "{}", sink.count());
@@ -147,13 +151,13 @@ fn holds_its_group_until_the_redrive_policy_takes_it(endpoint: &str) {
 #[test]
 fn a_failed_message_holds_its_group_and_no_other_on_elasticmq() {
     let Some(server) = ElasticMq::shared() else { return };
-    holds_its_group_until_the_redrive_policy_takes_it(&server.endpoint);
+    holds_its_group_until_the_redrive_policy_takes_it(&server.endpoint, "");
 }
 
 #[test]
 fn a_failed_message_holds_its_group_and_no_other_on_moto() {
     let Some(server) = Moto::shared() else { return };
-    holds_its_group_until_the_redrive_policy_takes_it(&server.endpoint);
+    holds_its_group_until_the_redrive_policy_takes_it(&server.endpoint, TWO_LANES);
 }
 
 /// AWS: order within a partial response is the function's business.

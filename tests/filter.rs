@@ -160,8 +160,8 @@ fn kinesis_gives_each_function_its_own_records_and_goes_past_the_rest() {
         // The checkpoint went past what was filtered last, too: nothing of it is read again.
         let passed = || bridge.metric("klr_committed_event_count_total", "") >= 6.0;
         assert!(eventually(PATIENCE, passed), "{}", bridge.metrics());
-        std::thread::sleep(Duration::from_secs(1));
-        bridge.kill9();
+        bridge.sigterm();
+        assert_eq!(bridge.wait_exit(PATIENCE), Some(0), "{}", bridge.stderr());
         bridge.start_again();
         std::thread::sleep(Duration::from_secs(3));
         assert_eq!(bridge.metric("klr_polled_event_count_total", ""), 0.0, "{}", bridge.metrics());

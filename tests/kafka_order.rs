@@ -21,7 +21,7 @@ use klr_test_support::sink::{Answer, Request, Sink};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn bridge(topic: &Topic, sink: &Sink, lines: &[&str]) -> Bridge {
-    let sink = format!("sink: {{ uri: '{}', timeout: 1s }}", sink.uri);
+    let sink = format!("sink: {{ uri: '{}', timeout: 4s }}", sink.uri);
     let own = ["startingPosition: TRIM_HORIZON", "functionResponseTypes: [ReportBatchItemFailures]", &sink];
     let mapping = topic.mapping(&[&own, lines].concat());
     Setup::run(env!("CARGO_BIN_EXE_klr")).resources("orders.yaml", &mapping).start()
@@ -108,20 +108,20 @@ fn order_is_kept_under_random_failures() {
         judge.check(&places);
         let delay = Duration::from_millis(random.below(10));
         let some = |one_of: u64| places.iter().filter(|_| random.below(one_of) == 0).copied().collect();
-        let (answer, again): (_, Vec<Place>) = match random.below(40) {
-            0..3 => (Answer::status(500), places.clone()),
-            3..5 => (Answer::status(429).header("retry-after", "0"), places.clone()),
-            // The bridge gives up after a second; nothing says that the function does too.
-            5 => (Answer::status(200).after(Duration::from_secs(5)), places.clone()),
-            6 => (Answer::cut(), places.clone()),
-            7..12 => {
+        let (answer, again): (_, Vec<Place>) = match random.below(80) {
+            0..6 => (Answer::status(500), places.clone()),
+            6..10 => (Answer::status(429).header("retry-after", "0"), places.clone()),
+            // The bridge gives up after four seconds; nothing says that the function does too.
+            10 => (Answer::status(200).after(Duration::from_secs(15)), places.clone()),
+            11..14 => (Answer::cut(), places.clone()),
+            14..24 => {
                 let again: Vec<Place> = some(10);
                 (Answer::json(failed(&name, &again)), again)
             }
             _ => (Answer::status(200), Vec::new()),
         };
         let answer = if answer.delay().is_zero() { answer.after(delay) } else { answer };
-        judge.answer(&places, &again, answer.delay().min(Duration::from_millis(900)));
+        judge.answer(&places, &again, answer.delay().min(Duration::from_millis(3500)));
         answer
     });
     let bridge = bridge(&topic, &sink, &["batchSize: 50"]);

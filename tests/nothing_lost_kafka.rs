@@ -19,6 +19,9 @@ use klr_test_support::sink::{Answer, Request, Sink};
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 /// Bounds a whole run. A crashed member's partitions stand still until its session is over, 10 s each.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What was settled so shortly before a kill may come again. Commits go out every 100 ms, one at a time: a record that just
+/// missed one waits for the whole of it, and a busy broker takes its time.
+const UNSTORED: Duration = Duration::from_millis(800);
 
 /// A sink that notes what it is handed and answers each request well after `delay`.
 fn noting(handed: &Arc<Handed>, delay: Duration) -> Sink {
@@ -39,10 +42,11 @@ fn answering(handed: &Arc<Handed>, answer: impl Fn(&Request) -> Answer + Send + 
     })
 }
 
-fn bridge(topic: &Topic, sink: &Sink, lines: &[&str]) -> Bridge {
-    let sink = format!("sink: {{ uri: '{}', timeout: 2s }}", sink.uri);
-    let own = ["startingPosition: TRIM_HORIZON", "batchSize: 100", &sink];
-    Setup::run(KLR).resources("orders.yaml", &topic.mapping(&[&own, lines].concat())).start()
+/// `timeout` is the sink's. What it gives up is delivered again, so it is long where nothing may come again.
+fn bridge(topic: &Topic, sink: &Sink, timeout: &str) -> Bridge {
+    let sink = format!("sink: {{ uri: '{}', timeout: {timeout} }}", sink.uri);
+    let mapping = topic.mapping(&["startingPosition: TRIM_HORIZON", "batchSize: 100", &sink]);
+    Setup::run(KLR).resources("orders.yaml", &mapping).start()
 }
 
 /// Everything was answered with success, and all of it is committed.
@@ -55,9 +59,9 @@ fn assert_all(topic: &Topic, handed: &Handed, bridge: &Bridge) {
     assert!(committed, "committed {:?} of {ends:?}", group.committed());
 }
 
-/// A crash may repeat what was in flight, and what was settled less than 200 ms before it: commits go out every 100 ms,
-/// one at a time. "Settled" is seen from the sink, so the time of an answer's way and of a commit's is in the bound too,
-/// and it is measured per record: what comes again must have been unanswered at the kill, or answered after the mark.
+/// A crash may repeat what was in flight, and what was settled shortly before it. "Settled" is seen from the sink, so the
+/// time of an answer's way and of a commit's is in the bound too, and it is measured per record: what comes again must
+/// have been unanswered at the kill, or answered after the mark.
 #[test]
 fn three_kills_lose_nothing_and_repeat_little() {
     const KILLS: usize = 3;
@@ -68,7 +72,7 @@ fn three_kills_lose_nothing_and_repeat_little() {
     topic.fill(RECORDS / 8, 100);
     let handed = Arc::new(Handed::default());
     let sink = noting(&handed, Duration::from_millis(20));
-    let mut bridge = bridge(&topic, &sink, &[]);
+    let mut bridge = bridge(&topic, &sink, "10s");
     for kill in 0..KILLS {
         // Somewhere in this quarter of the run.
         let at = (RECORDS / (KILLS + 1) * kill) as u64 + 2_000 + random.below(20_000);
@@ -79,8 +83,7 @@ fn three_kills_lose_nothing_and_repeat_little() {
         // What was in the sink's socket at the kill is read by now, or is noted as unanswered below.
         std::thread::sleep(Duration::from_millis(300));
         let before = handed.times();
-        let allowed: HashSet<Place> =
-            handed.unsettled(mark, Duration::from_millis(200)).into_iter().collect();
+        let allowed: HashSet<Place> = handed.unsettled(mark, UNSTORED).into_iter().collect();
         bridge.start_again();
         assert!(handed.wait_for(before.len() + 5_000, PATIENCE), "after kill {kill}:\n{}", bridge.stderr());
         let after = handed.times();
@@ -106,7 +109,7 @@ fn a_broker_may_stop_and_may_crash() {
     topic.fill(2_000, 100);
     let handed = Arc::new(Handed::default());
     let sink = noting(&handed, Duration::from_millis(50));
-    let bridge = bridge(&topic, &sink, &[]);
+    let bridge = bridge(&topic, &sink, "10s");
     assert!(handed.wait_for(3_000, PATIENCE), "{}", bridge.stderr());
     // What was prefetched is delivered meanwhile, and committed later.
     kafka.stop();
@@ -128,10 +131,10 @@ fn members_come_and_go() {
     let handed = Arc::new(Handed::default());
     let of_first = noting(&handed, Duration::from_millis(40));
     let of_second = noting(&handed, Duration::from_millis(40));
-    let first = bridge(&topic, &of_first, &[]);
+    let first = bridge(&topic, &of_first, "10s");
     assert!(handed.wait_for(5_000, PATIENCE), "{}", first.stderr());
 
-    let mut second = bridge(&topic, &of_second, &[]);
+    let mut second = bridge(&topic, &of_second, "10s");
     assert!(of_second.wait_for(20, PATIENCE), "the second has work:\n{}", second.stderr());
     second.sigterm();
     assert_eq!(second.wait_exit(Duration::from_secs(30)), Some(0), "{}", second.stderr());
@@ -160,7 +163,7 @@ fn a_sink_may_be_slow_fail_cut_and_be_gone() {
         4..8 => Answer::status(200).after(Duration::from_millis(200)),
         _ => Answer::status(200).after(Duration::from_millis(10)),
     });
-    let bridge = bridge(&topic, &sink, &[]);
+    let bridge = bridge(&topic, &sink, "2s");
     assert!(handed.wait_for(5_000, PATIENCE), "{}", bridge.stderr());
     sink.down();
     let noticed = || bridge.get("/readyz").is_some_and(|(_, body)| body.contains("PROBLEM: cannot connect"));

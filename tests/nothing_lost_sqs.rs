@@ -94,7 +94,7 @@ fn through_kill_9() {
 #[test]
 fn through_an_outage_of_the_sink_that_outlasts_the_redrive_policy() {
     let Some(server) = ElasticMq::shared() else { return };
-    let queue = Queue::standard(&server.endpoint, "outage", 2);
+    let queue = Queue::standard(&server.endpoint, "outage", 4);
     let dead = queue.dead_letters(2);
     let tally = Tally::of(300);
     let seen = tally.clone();
@@ -103,7 +103,7 @@ fn through_an_outage_of_the_sink_that_outlasts_the_redrive_policy() {
         Answer::status(200).after(Duration::from_millis(20))
     });
     let delivered = |count| eventually(Duration::from_secs(40), || tally.seen() == count);
-    let loses = || eventually(Duration::from_secs(8), || dead.counts() != Counts::EMPTY);
+    let loses = || eventually(Duration::from_secs(14), || dead.counts() != Counts::EMPTY);
 
     sink.down();
     queue.send_all(&numbers(0..100));
@@ -201,7 +201,7 @@ fn sigterm_finishes_what_is_in_flight_and_takes_no_more() {
     let Some(server) = ElasticMq::shared() else { return };
     let queue = Queue::standard(&server.endpoint, "drained", 60);
     queue.send_all(&numbers(0..6));
-    let sink = Sink::start(|_| Answer::status(200).after(Duration::from_secs(3)));
+    let sink = Sink::start(|_| Answer::status(200).after(Duration::from_secs(6)));
     let two = "batchSize: 1\nscalingConfig: {maximumConcurrency: 2}";
     let mut bridge = run(&queue.mapping(&sink.uri, two));
 

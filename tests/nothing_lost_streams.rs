@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What was settled so shortly before a kill may come again. Positions are written by the engine and by the store's file at
 /// most ten times a second each, one write at a time: a record that just missed a write waits for the whole of the next. On
 /// a busy disk a write is two slow syncs.
-const UNSTORED: Duration = Duration::from_millis(800);
+const UNSTORED: Duration = Duration::from_secs(2);
 
 /// Checks the order of what a sink is handed: whoever keeps an order (a shard, a key) gives its records one after the other.
 /// Only after a kill it may step back, and never forward.
@@ -113,7 +113,7 @@ fn kill_and_count(
     let mark = Instant::now();
     bridge.kill9();
     // What was in the sink's socket at the kill is read by now, or is noted as unanswered below.
-    sleep(Duration::from_millis(300));
+    sleep(Duration::from_secs(1));
     let before = handed.times();
     let mut stored: HashMap<i32, i64> = HashMap::new();
     for (shard, far) in handed.unsettled(mark, UNSTORED).iter().map(at) {

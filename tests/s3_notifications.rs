@@ -12,7 +12,7 @@ use klr_test_support::client::{Response, send};
 use klr_test_support::eventually;
 use klr_test_support::klr::{Bridge, Setup};
 use klr_test_support::s3::Bucket;
-use klr_test_support::servers::Moto;
+use klr_test_support::servers::{ElasticMq, Moto};
 use klr_test_support::sink::{Answer, Request, Sink};
 use klr_test_support::sqs::{Counts, Queue};
 use percent_encoding::percent_decode_str;
@@ -311,6 +311,8 @@ fn through_a_queue_each_object_is_delivered_and_its_message_deleted() {
     assert!(eventually(PATIENCE, || queue.counts() == Counts::EMPTY), "{:?}", queue.counts());
     let mut delivered = keys(&sink);
     delivered.sort();
+    // moto looks at a message and hides it without a lock: two lanes may be given the same one.
+    delivered.dedup();
     assert_eq!(delivered, ["d", "in/a+b.jpg", "in/c.jpg"], "and no test event");
     let requests = sink.requests();
     let request = requests.iter().find(|request| attribute(request, "ce-subject") == "in/a+b.jpg").unwrap();
@@ -325,16 +327,15 @@ fn through_a_queue_each_object_is_delivered_and_its_message_deleted() {
 
 #[test]
 fn through_a_queue_a_failure_leaves_the_message_to_the_queue() {
-    let Some(moto) = Moto::shared() else { return };
-    let queue = Queue::standard(&moto.endpoint, "failing", 3);
-    let bucket = Bucket::create(&moto.endpoint, "photos-failing");
-    bucket.notify(&queue.arn());
+    // Not moto, which may hand out a message twice at once.
+    let Some(server) = ElasticMq::shared() else { return };
+    let queue = Queue::standard(&server.endpoint, "failing", 5);
     let sink = Sink::start(|request| match request.index {
         0 => Answer::status(500),
         _ => Answer::json("null"),
     });
-    let _bridge = through_queue(&sink, &queue, &moto.endpoint);
-    bucket.put("a", "hello");
+    let _bridge = through_queue(&sink, &queue, &server.endpoint);
+    queue.send(named("ObjectCreated:Put", "photos", "a"));
 
     assert!(sink.wait_for(2, PATIENCE));
     let at = |n: usize| sink.requests()[n].at;

@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 
 const KLR: &str = env!("CARGO_BIN_EXE_klr");
 /// Seconds.
-const VISIBILITY: u32 = 5;
+const VISIBILITY: u32 = 10;
 
 const HANDLER: &str = r#"
 import json
@@ -67,7 +67,7 @@ fn send(queue: &Queue, body: &str) {
 fn python_function(name: &str, python: &str) -> String {
     format!(
         "---\napiVersion: klr.dev/v1alpha1\nkind: Function\nmetadata: {{name: {name}}}\nspec:\n  \
-         command: [\"{python}\", -m, awslambdaric, app.handler]\n  timeout: 4\n"
+         command: [\"{python}\", -m, awslambdaric, app.handler]\n  timeout: 8\n"
     )
 }
 
@@ -145,7 +145,7 @@ fn the_handler_sees_what_the_queue_says(endpoint: &str, body: &str) {
     let records = records(&bridge);
     for (queue, windowed) in queues.iter().zip([false, true]) {
         let mut left: BTreeSet<String> = [body.to_owned(), "bare".to_owned()].into();
-        let all = eventually(Duration::from_secs(20), || {
+        let all = eventually(Duration::from_secs(40), || {
             for message in queue.receive() {
                 let id = message.message_id().unwrap();
                 let delivered = records.iter().find(|record| text(record, "messageId") == id).unwrap();

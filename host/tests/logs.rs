@@ -24,33 +24,47 @@ impl Log {
 
     /// What was written so far, and up to the `count`th record that begins so.
     async fn until(&mut self, beginning: &str, count: usize) -> Vec<(Source, String)> {
-        let (mut all, mut found) = (Vec::new(), 0);
-        while found < count {
+        self.until_all(|all| all.iter().filter(|(_, text)| text.starts_with(beginning)).count() == count)
+            .await
+    }
+
+    /// What was written so far, and on until nothing is missing.
+    async fn until_all(&mut self, there: impl Fn(&[(Source, String)]) -> bool) -> Vec<(Source, String)> {
+        let mut all = Vec::new();
+        while !there(&all) {
             let next = tokio::time::timeout(Duration::from_secs(20), self.0.recv()).await;
-            let record = next.unwrap_or_else(|_| panic!("{all:?}, and no more")).unwrap();
-            let text = String::from_utf8(record.text.to_vec()).unwrap();
-            found += usize::from(text.starts_with(beginning));
-            all.push((record.source, text));
+            all.push(read(next.unwrap_or_else(|_| panic!("{all:?}, and no more")).unwrap()));
         }
         all
     }
 
-    /// What the function wrote within one invocation.
-    async fn functions(&mut self) -> Vec<(Source, String)> {
-        let mut records = self.until("REPORT", 1).await;
-        // The pipes have their own pace.
+    /// One invocation: its report, `count` records of the function's, and any that should not be.
+    async fn invocation(&mut self, report: &str, count: usize) -> Vec<(Source, String)> {
+        // The pipes have their own pace: the report may come before the last of the function's.
+        let reported = |all: &[(_, String)]| all.iter().any(|(_, text)| text.contains(report));
+        let mut records = self.until_all(|all| reported(all) && functions(all).len() >= count).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         while let Ok(record) = self.0.try_recv() {
-            records.push((record.source, String::from_utf8(record.text.to_vec()).unwrap()));
+            records.push(read(record));
         }
-        records.retain(|(source, _)| *source == Source::Function);
         records
     }
 }
 
+fn read(record: Record) -> (Source, String) {
+    (record.source, String::from_utf8(record.text.to_vec()).unwrap())
+}
+
+fn of(source: Source, records: &[(Source, String)]) -> Vec<&str> {
+    records.iter().filter(|record| record.0 == source).map(|(_, text)| text.as_str()).collect()
+}
+
 fn platform(records: &[(Source, String)]) -> Vec<&str> {
-    let platforms = records.iter().filter(|(source, _)| *source == Source::Platform);
-    platforms.map(|(_, text)| text.as_str()).collect()
+    of(Source::Platform, records)
+}
+
+fn functions(records: &[(Source, String)]) -> Vec<&str> {
+    of(Source::Function, records)
 }
 
 /// Invokes; the request's id. On a loaded machine a new environment may take longer to start than a caller waits.
@@ -98,7 +112,8 @@ async fn an_invocation_reads_as_on_lambda() {
     );
     let number = |field: &str| field.split(' ').rev().nth(1).unwrap().parse::<f64>().unwrap();
     let beyond = number(fields[2]) - number(fields[1]) - number(fields[5]);
-    assert!((0.0..=1.01).contains(&beyond), "{}", lines[3]);
+    // Each of them is rounded for itself, the bill is of what they are.
+    assert!((-0.011..=1.011).contains(&beyond), "{}", lines[3]);
     assert!(number(fields[4]) > 1.0 && number(fields[5]) > 1.0, "{}", lines[3]);
 
     id(&host, "{}").await;
@@ -281,12 +296,13 @@ async fn a_traceback_is_one_record_with_its_newlines() {
     let (settings, mut log) = Log::of(settings);
     let host = start(settings).await;
     invoke(&host, "{}").await;
-    let own = log.functions().await;
+    let records = log.invocation("REPORT", 2).await;
+    let own = functions(&records);
     assert_eq!(own.len(), 2, "{own:?}");
-    let traceback = own.iter().find(|(_, text)| text.starts_with("[ERROR]\t")).unwrap();
-    assert!(traceback.1.contains("\tit went\nwrong\nTraceback (most recent call last):\n"), "{traceback:?}");
-    assert!(traceback.1.ends_with("ValueError: as asked"), "{traceback:?}");
-    assert!(own.iter().any(|(_, text)| text == "printed"), "{own:?}");
+    let traceback = own.iter().find(|text| text.starts_with("[ERROR]\t")).unwrap();
+    assert!(traceback.contains("\tit went\nwrong\nTraceback (most recent call last):\n"), "{traceback:?}");
+    assert!(traceback.ends_with("ValueError: as asked"), "{traceback:?}");
+    assert!(own.contains(&"printed"), "{own:?}");
 }
 
 /// Node's client frames what it writes, as Python's does.
@@ -304,8 +320,8 @@ async fn a_line_of_nodes_console_is_one_record_whatever_is_in_it() {
     let (settings, mut log) = Log::of(settings);
     let host = start(settings).await;
     invoke(&host, "{}").await;
-    let own = log.functions().await;
-    let [.., (_, said), (_, failed)] = &own[..] else { panic!("{own:?}") };
+    let records = log.invocation("REPORT", 2).await;
+    let [.., said, failed] = functions(&records)[..] else { panic!("{records:?}") };
     assert!(said.ends_with("\tINFO\tone\nrecord"), "{said:?}");
     assert!(failed.contains("\tERROR\t") && failed.contains("Error: as\nasked\n    at "), "{failed:?}");
 }
@@ -323,8 +339,10 @@ async fn no_process_has_the_descriptors_of_another() {
     let everybodys = pipes_of_this_process();
     let host = start(Settings { concurrency: 3, logs: Logs::Quiet, ..settings }).await;
     let host = std::sync::Arc::new(host);
-    let mut seen = BTreeSet::new();
-    for _ in 0..5 {
+    let (mut seen, mut rounds) = (BTreeSet::new(), 0);
+    // However many start, one may be quick enough to answer all three of a round.
+    while rounds < 5 || (seen.len() < 2 && rounds < 20) {
+        rounds += 1;
         let calls = [0; 3].map(|_| {
             let host = std::sync::Arc::clone(&host);
             tokio::spawn(async move { common::json(invoke(&host, "{}").await).await })
@@ -349,13 +367,13 @@ async fn the_json_format_has_objects_and_levels() {
         let (settings, mut log) = Log::of(Settings { environment, ..settings.clone() });
         let host = start(settings).await;
         let id = id(&host, "{}").await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let records = log.invocation("platform.report", 2 + usize::from(detail)).await;
         let (mut platforms, mut own) = (Vec::new(), Vec::new());
-        while let Ok(record) = log.0.try_recv() {
-            match (record.source, serde_json::from_slice::<Value>(&record.text)) {
+        for (source, text) in records {
+            match (source, serde_json::from_str::<Value>(&text)) {
                 (Source::Platform, object) => platforms.push(object.unwrap()),
                 (_, Ok(object)) => own.push(object),
-                (_, Err(_)) => assert_eq!(record.text, "printed"),
+                (_, Err(_)) => assert_eq!(text, "printed"),
             }
         }
         let kinds: Vec<_> = platforms.iter().map(|object| object["type"].as_str().unwrap()).collect();

@@ -5,7 +5,7 @@ mod common;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use common::{BOOTSTRAP, code, event, eventually, exists, invoke, json, provided, start};
+use common::{BOOTSTRAP, Gate, code, event, eventually, exists, invoke, json, metric, provided, start};
 use klr_host::{Host, Settings};
 
 const WHO: &str = r#"{"do":"context"}"#;
@@ -14,20 +14,15 @@ async fn pid(host: &Host) -> u64 {
     json(invoke(host, WHO).await).await["pid"].as_u64().unwrap()
 }
 
-fn series(host: &Host, name: &str) -> u64 {
-    let text = host.metrics().prometheus("function");
-    let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap();
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
 #[tokio::test]
 async fn as_many_run_at_once_as_there_may_be_processes() {
     let code = code(BOOTSTRAP);
     let host = Arc::new(start(Settings { concurrency: 4, ..provided(&code) }).await);
-    let slow: Vec<_> =
-        (0..4).map(|_| tokio::spawn(event(&host, r#"{"do":"sleep","seconds":2}"#).send())).collect();
-    eventually("all four run", || series(&host, "klr_concurrent_executions") == 4).await;
-    for task in slow {
+    let gate = Gate::closed();
+    let held: Vec<_> = (0..4).map(|_| tokio::spawn(event(&host, gate.event()).send())).collect();
+    eventually("all four run", || metric(&host, "klr_concurrent_executions") == 4).await;
+    gate.open();
+    for task in held {
         assert_eq!(task.await.unwrap().unwrap().status(), 200);
     }
 }
@@ -44,7 +39,7 @@ async fn the_process_used_last_is_used_next_and_one_is_ready_ahead() {
     // The first call found the only process idle and made a second one start. Which of the two then was the last to come
     // free is a matter of timing, once.
     assert!(pids.len() <= 2, "{pids:?}");
-    eventually("one is ready ahead", || series(&host, "klr_sandboxes") == 2).await;
+    eventually("one is ready ahead", || metric(&host, "klr_sandboxes") == 2).await;
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ async fn the_first_invocations_has_the_initialisation_and_the_next_what_came_bet
         &["in the initialisation\n", "START RequestId: ", "in the invocation\n", "REPORT RequestId: "],
     );
     assert!(first.starts_with("in the initialisation\n"), "without INIT_START: {first}");
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let second = tail(&host, "2").await;
     places(&second, &["between two invocations\n", "START RequestId: ", "in the invocation\n"]);
     assert!(!second.contains("initialisation") && second.matches("REPORT").count() == 1, "{second}");

@@ -23,6 +23,7 @@ def handler(event, context):
     if do == "raise":
         raise ValueError("as asked")
     if do == "sleep":
+        print("asleep", flush=True)
         time.sleep(event["seconds"])
     if do == "print":
         print("one line")
@@ -254,7 +255,7 @@ async fn what_was_accepted_is_finished_when_the_function_goes() {
         let (stage, spec) = (Arc::clone(&stage), spec.clone());
         tokio::spawn(async move { stage.reply(&spec, &json!({"do": "sleep", "seconds": 2})).await })
     };
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    stage.written(&spec, |text| text == "asleep").await;
     stage.fleet.retire(&spec.function, None);
     assert_eq!(slow.await.unwrap()["pid"], first["pid"]);
     gone(&first["pid"]).await;
@@ -291,7 +292,7 @@ async fn reserved_concurrency_is_of_all_versions_and_nothing_waits_for_it() {
         let (stage, one) = (Arc::clone(&stage), one.clone());
         tokio::spawn(async move { stage.reply(&one, &json!({"do": "sleep", "seconds": 3})).await })
     };
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.written(&one, |text| text == "asleep").await;
     for version in ["$LATEST", "7"] {
         let other = Spec { version: version.into(), ..one.clone() };
         assert_eq!(stage.invoke(&other, &json!({})).await.status(), 429, "{version}");

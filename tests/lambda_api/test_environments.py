@@ -2,7 +2,10 @@
 
 import concurrent.futures
 import json
-import time
+import os
+import tempfile
+
+import pytest
 
 from conftest import ECHO, eventually, make_zip, unique
 
@@ -20,6 +23,8 @@ def write(path):
         return False
 
 def handler(event, context):
+    if "mark" in event:
+        open(event["mark"], "w").close()
     time.sleep(event.get("sleep", 0))
     before = open("/tmp/who").read() if os.path.exists("/tmp/who") else None
     written = [path for path in ("/tmp/who", "/var/task/who", "/opt/who") if write(path)]
@@ -42,6 +47,21 @@ def call(lam, name, event=None, **settings):
 def calls(lam, name, count, event, **settings):
     with concurrent.futures.ThreadPoolExecutor(count) as pool:
         return list(pool.map(lambda _: call(lam, name, event, **settings), range(count)))
+
+
+@pytest.fixture
+def begin(lam):
+    """Calls a function, which runs when this returns: what it will answer with."""
+    # Not in /tmp, where the function has one of its own.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+        def make(name, event):
+            mark = os.path.join(folder, "mark")
+            answer = pool.submit(call, lam, name, {**event, "mark": mark})
+            eventually(lambda: os.path.exists(mark))
+            return answer
+
+        yield make
 
 
 def updated(lam, name):
@@ -101,20 +121,18 @@ def test_another_configuration_is_another_environment_and_a_version_keeps_its_ow
     assert after["me"] != before["me"] and (after["version"], kept["version"]) == ("$LATEST", "1")
 
 
-def test_what_runs_ends_with_the_code_it_began_with(lam, function):
+def test_what_runs_ends_with_the_code_it_began_with(lam, function, begin):
     name = function(SOURCE)["FunctionName"]
-    slow = concurrent.futures.ThreadPoolExecutor(1).submit(call, lam, name, {"sleep": 2})
-    time.sleep(0.5)
+    slow = begin(name, {"sleep": 2})
     lam.update_function_code(FunctionName=name, ZipFile=make_zip(app__py=ECHO))
     updated(lam, name)
     assert call(lam, name, {"new": True}) == {"new": True}
     assert slow.result()["version"] == "$LATEST"
 
 
-def test_what_runs_ends_though_its_function_is_deleted(lam, function):
+def test_what_runs_ends_though_its_function_is_deleted(lam, function, begin):
     name = function(SOURCE)["FunctionName"]
-    slow = concurrent.futures.ThreadPoolExecutor(1).submit(call, lam, name, {"sleep": 2})
-    time.sleep(0.5)
+    slow = begin(name, {"sleep": 2})
     lam.delete_function(FunctionName=name)
     assert slow.result()["version"] == "$LATEST"
 
@@ -132,11 +150,10 @@ def test_those_beyond_what_is_provisioned_are_on_demand(lam, function):
     assert call(lam, name, Qualifier="1")["kind"] == "on-demand"
 
 
-def test_no_more_at_once_than_are_reserved(lam, function):
+def test_no_more_at_once_than_are_reserved(lam, function, begin):
     name = function(SOURCE)["FunctionName"]
     lam.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
-    slow = concurrent.futures.ThreadPoolExecutor(1).submit(call, lam, name, {"sleep": 2})
-    time.sleep(0.7)
+    slow = begin(name, {"sleep": 5})
     try:
         call(lam, name)
         raise AssertionError("let in")

@@ -205,9 +205,12 @@ async fn a_topic_made_anew_begins_again() {
     })
     .await
     .unwrap_or_else(|_| panic!("the new records come"));
-    let fresh = common::records(&all);
+    let mut fresh = common::records(&all);
+    // One that is lost once more on the way, and gained, is read from its beginning again.
+    let whole = place(fresh.iter().find(|record| common::value(record) == "new 1").unwrap()).0;
+    fresh.retain(|record| place(record).0 == whole);
     assert_eq!(values(&fresh), ["new 0", "new 1"]);
-    assert_ne!(place(&fresh[0]).0, place(&seen[0]).0, "another epoch");
+    assert_ne!(whole, place(&seen[0]).0, "another epoch");
 }
 
 async fn read_again(scene: &Scene, log: &Source) -> klr_contract::Record {

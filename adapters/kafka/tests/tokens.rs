@@ -121,7 +121,11 @@ async fn tokens_are_renewed_while_records_flow() {
         let seen = read_records(&log, 1).await;
         assert_eq!(values(&seen), [n.to_string()]);
         log.checkpoint(&[common::through(&seen[0])]).await.unwrap();
-        destination.put(&given_up(&n.to_string())).await.unwrap();
+        let failure = given_up(&n.to_string());
+        // Asked again, as the engine does: on a busy machine a token this short may be over before the next is there.
+        if destination.put(&failure).await.is_err() {
+            destination.put(&failure).await.unwrap();
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     scene.expect_committed(&[(0, 3 * LIFE as i64)]).await;

@@ -63,6 +63,10 @@ while True:
     elif do == "sleep":
         time.sleep(event["seconds"])
         reply = "null"
+    elif do == "wait":
+        while not os.path.exists(event["for"]):
+            time.sleep(0.02)
+        reply = "null"
     elif do == "print":
         print(event["line"], flush=True)
         reply = "null"
@@ -101,7 +105,7 @@ while True:
         # In a session of its own, deaf to SIGTERM; and an orphan that ends soon.
         script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         child = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
-        orphan = subprocess.check_output("sleep 1 >/dev/null & echo $!", shell=True)
+        orphan = subprocess.check_output("sleep 5 >/dev/null & echo $!", shell=True)
         reply = json.dumps({"pids": [os.getpid(), child.pid], "orphan": int(orphan)})
     elif do == "wrong answers":
         stale = {"Lambda-Runtime-Invocation-Id": "an attempt before"}

@@ -112,6 +112,35 @@ pub async fn json(response: Response) -> Value {
     serde_json::from_slice(&response.bytes().await.unwrap()).unwrap()
 }
 
+/// What [`BOOTSTRAP`] waits for, if it is told so: an invocation that lasts as long as a test needs it to.
+pub struct Gate(TempDir);
+
+impl Gate {
+    pub fn closed() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// An event that is answered, with `null`, once it is open.
+    pub fn event(&self) -> String {
+        serde_json::json!({"do": "wait", "for": self.file()}).to_string()
+    }
+
+    pub fn open(&self) {
+        std::fs::write(self.file(), "").unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("open")
+    }
+}
+
+/// What a metric is at now.
+pub fn metric(host: &Host, name: &str) -> u64 {
+    let text = host.metrics().prometheus("f");
+    let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
 /// Whether a process exists; a zombie does.
 pub fn exists(pid: u64) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()

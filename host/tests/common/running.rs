@@ -52,6 +52,29 @@ impl Running {
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
+    /// Waits (10 s at most) until the admin port says so: this status, and something with these words.
+    pub async fn says(&self, path: &str, status: u16, words: &str) {
+        let url = format!("http://{}{path}", self.admin);
+        let mut said = None;
+        for _ in 0..500 {
+            // Nobody listens there yet, maybe.
+            if let Ok(answer) = reqwest::get(&url).await {
+                let (code, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+                if code == status && text.contains(words) {
+                    return;
+                }
+                said = Some((code, text));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{path} says no {status} {words}: {said:?}");
+    }
+
+    /// Waits until an invocation runs.
+    pub async fn runs(&self) {
+        self.says("/metrics", 200, "klr_concurrent_executions{function=\"function\"} 1\n").await;
+    }
+
     pub fn signal(&self, name: &str) {
         Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
     }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use klr_test_support::servers::{ElasticMq, Kafka, Moto, Options};
+use klr_test_support::servers::{ElasticMq, Kafka, Moto, Options, free_ports};
 use klr_test_support::{eventually, python};
 
 #[test]
@@ -48,18 +48,20 @@ fn moto_answers_in_the_json_protocol_also_after_a_restart() {
 fn a_server_is_gone_when_its_lifeline_closes() {
     let dir = tempfile::tempdir().unwrap();
     let work = dir.path().join("moto");
+    let [port] = free_ports();
+    let address = format!("127.0.0.1:{port}");
     let mut script = std::process::Command::new(klr_test_support::workspace().join("tests/servers/moto.sh"))
-        .args([work.to_str().unwrap(), "9871"])
+        .args([work.to_str().unwrap(), &port.to_string()])
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    if !eventually(Duration::from_secs(60), || listens("127.0.0.1:9871")) {
+    if !eventually(Duration::from_secs(60), || listens(&address)) {
         assert_eq!(script.wait().unwrap().code(), Some(3));
         return;
     }
     drop(script.stdin.take());
-    assert!(eventually(Duration::from_secs(10), || !listens("127.0.0.1:9871")));
+    assert!(eventually(Duration::from_secs(10), || !listens(&address)));
     script.wait().unwrap();
     assert!(!work.exists());
 }

@@ -128,7 +128,7 @@ async fn a_waiting_receive_is_woken(harness: &dyn Harness) {
 }
 
 async fn an_item_left_alone_comes_back(harness: &dyn Harness) {
-    let subject = harness.create(SHORT).await;
+    let subject = harness.create(2 * SHORT).await;
     subject.send(&body(1), None).await;
     let first = one(receive(&*subject, 1, BRIEF).await);
     let early = receive(&*subject, 1, Duration::ZERO).await;
