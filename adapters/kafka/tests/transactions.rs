@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 fn passed(arrivals: &[Arrival]) -> Vec<(Partition, Position)> {
     let passed = |arrival: &Arrival| match arrival {
-        Arrival::Passed(partition, position) => Some((*partition, position.clone())),
+        Arrival::Passed(partition, position, _) => Some((*partition, position.clone())),
         _ => None,
     };
     arrivals.iter().filter_map(passed).collect()
