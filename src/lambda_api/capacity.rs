@@ -56,7 +56,7 @@ async fn unscaled(
     query: Query,
 ) -> Result<(), Error> {
     let action = if method == Method::PUT { "PutFunctionScalingConfig" } else { "GetFunctionScalingConfig" };
-    let name = Name::parse(&function, query.qualifier(), Form::Unqualified, action, api.identity())?;
+    let name = Name::parse(&function, query.qualifier(), Form::Plain, action, api.identity())?;
     setting::target(&api, &name)?;
     Err(Error::invalid("The function does not use a capacity provider."))
 }

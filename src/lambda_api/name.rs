@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{
-    body::{Constraints, Pattern},
+    body::Constraints,
     error::{Code, Error},
 };
 
@@ -60,13 +60,15 @@ impl Identity {
 pub enum Form {
     /// CreateFunction: at most 64 characters for a bare name, 140 for an ARN.
     Create,
-    /// Invoke, GetFunction and many others: at most 256, and dots are let through, to be not found.
+    /// DeleteFunction: at most 140.
+    Delete,
+    /// Invoke, GetFunction and many others: dots are let through, to be not found.
     Namespaced,
-    /// Recursion and scaling: no version, no alias; a qualifier beside it is published.
+    /// Recursion and scaling: no version, no alias.
     Unqualified,
     /// Function URLs: no version.
     Url,
-    /// All others: at most 140.
+    /// All others.
     Plain,
 }
 
@@ -83,63 +85,42 @@ pub struct Name {
 static PARTS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"^(arn:(aws[a-zA-Z-]*)?:lambda:)?((?P<region>(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}):)?",
-        r"((?P<account>\d{12}):)?(function:)?(?P<name>[a-zA-Z0-9-_\.]+)(:(?P<qualifier>\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?$",
+        r"((?P<account>\d{12}):)?(function:)?(?P<name>[a-zA-Z0-9-_\.]+)(:(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?$",
     ))
     .expect("well formed")
 });
-
-static QUALIFIER: Pattern = Pattern::new("(|[a-zA-Z0-9$_-]+)");
-/// Of an instance's functions `$LATEST` may be published without a number.
-static ANY_QUALIFIER: Pattern = Pattern::new(r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+");
-/// What has instances.
-static PUBLISHED: Pattern = Pattern::new(r"(\$LATEST\.PUBLISHED|[0-9]+)");
 
 impl Form {
     /// The longest text.
     fn longest(self, bare: bool) -> usize {
         match self {
             Self::Create if bare => 64,
-            Self::Namespaced => 256,
-            Self::Create | Self::Unqualified | Self::Url | Self::Plain => 140,
+            Self::Create | Self::Delete | Self::Unqualified | Self::Url => 140,
+            Self::Namespaced | Self::Plain => 170,
         }
     }
 
     /// The pattern as AWS shows it: what stands for a name, and what may follow it, differ.
     fn shown(self) -> String {
         let rest = match self {
-            Self::Namespaced => r"([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?",
+            Self::Namespaced => r"([a-zA-Z0-9-_\.]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?",
             Self::Unqualified => "([a-zA-Z0-9-_]+)",
             Self::Url => r"([a-zA-Z0-9-_]{1,64})(:((?!\d+$)[0-9a-zA-Z-_]+))?",
             _ => r"([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?",
         };
         format!(
-            "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{{2}}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{{1}}:)?(\\d{{12}}:)?\
-             (function:)?{rest}"
+            "(arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{{2}}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{{1}}:)?(\\d{{12}}:)?(function:)?{rest}"
         )
     }
 
     /// Whether name and qualifier match that pattern.
     fn takes(self, name: &str, qualifier: Option<&str>) -> bool {
-        let dots = name.contains('.') || qualifier.is_some_and(|qualifier| qualifier.contains('.'));
+        let dots = name.contains('.');
         match self {
             Self::Namespaced => true,
             Self::Unqualified => !dots && qualifier.is_none(),
             Self::Url => !dots && name.len() <= 64 && qualifier.is_none_or(is_alias),
-            Self::Create | Self::Plain => !dots,
-        }
-    }
-
-    /// The constraints of `Qualifier`.
-    fn check_qualifier(self, qualifier: &str, constraints: &mut Constraints) {
-        let pattern = match self {
-            Self::Namespaced => &ANY_QUALIFIER,
-            Self::Unqualified => &PUBLISHED,
-            Self::Create | Self::Url | Self::Plain => &QUALIFIER,
-        };
-        constraints.length("qualifier", qualifier, 1..=128);
-        // That one is missing is said once.
-        if !qualifier.is_empty() {
-            constraints.pattern("qualifier", qualifier, pattern);
+            Self::Create | Self::Delete | Self::Plain => !dots,
         }
     }
 }
@@ -171,7 +152,7 @@ impl Name {
         let mut constraints = Constraints::default();
         Self::constrain(text, form, &mut constraints);
         if let Some(qualifier) = qualifier {
-            form.check_qualifier(qualifier, &mut constraints);
+            check_qualifier(&mut constraints, qualifier);
         }
         constraints.check()?;
         let parts = PARTS.captures(text);
@@ -239,6 +220,16 @@ impl Name {
     }
 }
 
+/// The constraints of `Qualifier`.
+pub(super) fn check_qualifier(constraints: &mut Constraints, qualifier: &str) {
+    constraints.length("qualifier", qualifier, 1..=128);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '$' | '_' | '-');
+    if !qualifier.chars().all(allowed) {
+        let constraint = "Member must satisfy regular expression pattern: (|[a-zA-Z0-9$_-]+)";
+        constraints.broken("qualifier", qualifier, constraint);
+    }
+}
+
 /// `1`, `42`.
 pub fn is_version(qualifier: &str) -> bool {
     !qualifier.is_empty() && qualifier.bytes().all(|b| b.is_ascii_digit())
@@ -302,10 +293,10 @@ mod tests {
         assert_eq!(
             said(parse("a b", Some("x y")).unwrap_err()),
             "ValidationException: 2 validation errors detected: Value 'a b' at 'functionName' failed to satisfy constraint: \
-             Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso\
-             ([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+)\
-             )?; Value 'x y' at 'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: \
-             \\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
+             Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}((-gov)|(-iso([a-z]?)\
+             ))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?; Value 'x y' at \
+             'qualifier' failed to satisfy constraint: Member must satisfy regular expression pattern: \
+             (|[a-zA-Z0-9$_-]+)"
         );
         let long = "x".repeat(65);
         let refused = Name::parse(&long, None, Form::Create, "CreateFunction", &identity()).unwrap_err();
@@ -345,11 +336,6 @@ mod tests {
             ("f", &[Form::Create, Form::Plain, Form::Url, Form::Unqualified][..]),
             ("f:live", &[Form::Create, Form::Plain, Form::Url]),
             ("f:1", &[Form::Create, Form::Plain]),
-            ("f:$LATEST.PUBLISHED", &[]),
-            (
-                "arn:aws:lambda:us-east-1:000000000000:function:f",
-                &[Form::Create, Form::Plain, Form::Url, Form::Unqualified],
-            ),
             ("a.b", &[]),
         ] {
             assert!(taken(text, Form::Namespaced), "{text}");
@@ -362,21 +348,12 @@ mod tests {
     }
 
     #[test]
-    fn names_are_as_long_as_each_operations_model_allows() {
-        let fits =
-            |form, length| Name::parse(&"x".repeat(length), None, form, "GetFunction", &identity()).is_ok();
-        for (form, longest) in [(Form::Namespaced, 256), (Form::Plain, 140), (Form::Unqualified, 140)] {
-            assert!(fits(form, longest) && !fits(form, longest + 1), "{form:?}");
-        }
-    }
-
-    #[test]
     fn every_region_has_names() {
         for region in ["us-gov-west-1", "us-isob-east-1", "cn-north-1", "eusc-de-east-1"] {
             let here = Identity { region: region.to_owned(), ..identity() };
-            let arn = here.function("f", Some("$LATEST.PUBLISHED"));
-            let name = Name::parse(&arn, None, Form::Namespaced, "GetFunction", &here).unwrap();
-            assert_eq!((name.function.as_str(), name.qualifier.as_deref()), ("f", Some("$LATEST.PUBLISHED")));
+            let name =
+                Name::parse(&here.function("f", Some("1")), None, Form::Plain, "GetFunction", &here).unwrap();
+            assert_eq!((name.function.as_str(), name.qualifier.as_deref()), ("f", Some("1")));
         }
     }
 

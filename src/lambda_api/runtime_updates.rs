@@ -19,9 +19,8 @@ use super::{
     setting,
 };
 
-static RUNTIME: Pattern = Pattern::new(
-    r"((arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}::runtime:.+)|(arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:runtime/[A-Za-z0-9_.-]{1,128}/version/[A-Za-z0-9_.-]{1,128}))",
-);
+static RUNTIME: Pattern =
+    Pattern::new(r"^arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}::runtime:.+$");
 
 /// What was set for a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,9 +27,12 @@ impl Pattern {
         self.text
     }
 
-    /// Whether the whole value matches.
+    /// Whether the whole value matches. What AWS shows was recorded before it had regions like `eusc-de-east-1`, which it takes.
     pub(in super::super) fn matches(&self, value: &str) -> bool {
-        let compile = || Regex::new(&format!("^(?:{})$", self.text)).expect("AWS's patterns are well formed");
+        let compile = || {
+            let today = self.text.replace("[a-z]{2}(", "(eusc-)?[a-z]{2}(");
+            Regex::new(&format!("^(?:{today})$")).expect("AWS's patterns are well formed")
+        };
         self.regex.get_or_init(compile).is_match(value)
     }
 }

@@ -8,9 +8,9 @@ use crate::lambda_api::{
     name::Name,
 };
 
-/// AWS shows one pattern for every destination there is; a Kafka topic takes a mapping's records alone.
+/// Without `kafka://`, which only a mapping's records may go to.
 static PATTERN: Pattern = Pattern::new(
-    r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
+    r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
 
 /// An ARN for each outcome; either may be missing.
@@ -165,7 +165,7 @@ mod tests {
         let refused = read(&json!({"OnFailure": {"Destination": "nowhere"}})).unwrap_err();
         assert!(refused.message().starts_with(
             "1 validation error detected: Value 'nowhere' at 'destinationConfig.onFailure.destination' failed to satisfy \
-             constraint: Member must satisfy regular expression pattern: $|kafka://"
+             constraint: Member must satisfy regular expression pattern: ^$|arn:(aws"
         ));
     }
 
@@ -194,9 +194,7 @@ mod tests {
         );
         let failures = read(&json!({"OnFailure": {"Destination": bucket}})).unwrap();
         assert_eq!(failures.check("me", |_| false), Ok(()));
-        for wrong in
-            ["arn:aws:iam::000000000000:role/r", "arn:aws:sqs:us-east-1:000000000000:q.fifo", "kafka://topic"]
-        {
+        for wrong in ["arn:aws:iam::000000000000:role/r", "arn:aws:sqs:us-east-1:000000000000:q.fifo"] {
             assert!(refusal(json!({"OnFailure": {"Destination": wrong}})).contains("is invalid."));
         }
     }

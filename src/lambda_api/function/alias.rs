@@ -27,7 +27,7 @@ use super::{
 /// AWS's own limit of a page.
 const MOST: usize = 10_000;
 
-static VERSION: Pattern = Pattern::new(r"(\$LATEST(\.PUBLISHED)?|[0-9]+)");
+static VERSION: Pattern = Pattern::new(r"(\$LATEST|[0-9]+)");
 
 /// What is said of an alias.
 struct Given {

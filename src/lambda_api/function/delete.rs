@@ -18,7 +18,7 @@ use super::{
 };
 
 pub(super) async fn function(State(api): State<Arc<Api>>, Path(name): Path<String>, query: Query) -> Answer {
-    let name = Name::parse(&name, query.qualifier(), Form::Namespaced, "DeleteFunction", api.identity())?;
+    let name = Name::parse(&name, query.qualifier(), Form::Delete, "DeleteFunction", api.identity())?;
     match name.qualifier.as_deref() {
         Some(qualifier) if name::is_alias(qualifier) => {
             return Err(Error::invalid("Deletion of aliases is not currently supported."));

@@ -24,7 +24,7 @@ static RESOURCE: Pattern = Pattern::new(r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|
 static SUBNET: Pattern = Pattern::new(r"subnet-[0-9a-z]*");
 static SECURITY_GROUP: Pattern = Pattern::new(r"sg-[0-9a-zA-Z]*");
 static ACCESS_POINT: Pattern = Pattern::new(
-    r"arn:aws[a-zA-Z-]*:elasticfilesystem:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:access-point/fsap-[a-f0-9]{17}$|^arn:aws[-a-z]*:s3files:[0-9a-z-:]+:file-system/fs-[0-9a-f]{17,40}/access-point/fsap-[0-9a-f]{17,40}",
+    r"arn:aws[a-zA-Z-]*:elasticfilesystem:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:access-point/fsap-[a-f0-9]{17}",
 );
 static MOUNT: Pattern = Pattern::new(r"/mnt/[a-zA-Z0-9-_.]+");
 

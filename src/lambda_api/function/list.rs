@@ -22,7 +22,7 @@ use super::{
 const MOST: usize = 50;
 
 /// `MasterRegion`. Nothing is replicated here, so that it narrows nothing down.
-static REGION: Pattern = Pattern::new(r"ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}");
+static REGION: Pattern = Pattern::new(r"ALL|[a-z]{2}(-gov)?-[a-z]+-\d{1}");
 
 pub(super) async fn functions(State(api): State<Arc<Api>>, query: Query) -> Answer {
     let mut constraints = Constraints::default();

@@ -25,7 +25,7 @@ use super::{
 const MOST: usize = 50;
 
 static RESOURCE: Pattern = Pattern::new(
-    r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}|(capacity-provider|network-connector):[a-zA-Z0-9-_]{1,64})",
+    r"arn:(aws[a-zA-Z-]*):lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})",
 );
 
 type Tags = BTreeMap<String, String>;
@@ -67,10 +67,6 @@ impl Resource {
             "event-source-mapping" if here => Ok(Self::Mapping((*id).to_owned())),
             "event-source-mapping" => Err(Error::not_found(format!("Event source mapping not found: {arn}"))),
             "code-signing-config" => Ok(Self::CodeSigning(arn.to_owned())),
-            // They can be tagged, and there are none.
-            "capacity-provider" | "network-connector" => {
-                Err(Error::not_found("The resource you requested does not exist."))
-            }
             _ => Err(refused()),
         }
     }

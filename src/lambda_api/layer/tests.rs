@@ -116,7 +116,7 @@ async fn refusals_in_awss_words() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(answer["message"].as_str().unwrap().starts_with(&format!(
         "1 validation error detected: Value '{ARN}' at 'arn' failed to satisfy constraint: Member must satisfy regular \
-         expression pattern: ((arn:"
+         expression pattern: (arn:"
     )));
     let stored =
         json!({ "Content": { "S3Bucket": "bucket", "S3Key": "key", "S3ObjectStorageMode": "MOVE" } });

@@ -134,7 +134,7 @@ static SOURCE_ACCOUNT: Pattern = Pattern::new(r"\d{12}");
 static TOKEN: Pattern = Pattern::new(r"[a-zA-Z0-9._\-]+");
 pub(super) static ORGANIZATION: Pattern = Pattern::new("o-[a-z0-9]{10,32}");
 static SOURCE: Pattern = Pattern::new(
-    r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
+    r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)",
 );
 
 /// A statement's name in a path.
