@@ -189,7 +189,7 @@ async fn a_stream_made_again_is_reported_and_read_from_its_beginning() {
         reader.read_until(|all, told| bodies(all).len() == 1 && told.contains(&"shards-position-lost")).await;
     assert_eq!(bodies(&seen), ["new"]);
     assert!(told.len() < 20, "told once: {told:?}");
-    assert_eq!(table.row(MAPPING, &shard(0)).unwrap().stream, "made 1");
+    assert_eq!(table.row(MAPPING, &shard(0)).unwrap().stream, "stream@1");
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,7 +348,7 @@ async fn a_dead_members_row_is_taken_where_it_stood() {
         MAPPING,
         Row {
             partition: shard(0),
-            stream: "made 0".to_owned(),
+            stream: "stream@0".to_owned(),
             mark: Mark::After("1".to_owned()),
             owner: Some("dead".to_owned()),
             version: 9,

@@ -117,13 +117,29 @@ async fn another_stream_of_the_table_is_another_stream() {
     let seen = read_records(&log, 1).await;
     log.checkpoint(&[place(records(&seen)[0])]).await.unwrap();
     log.close().await.unwrap();
+    let other = scene.another_stream().await;
+    scene.put("1", "b").await;
+    let stop = Config { on_lost_position: OnLostPosition::Stop, ..other.clone() };
+    let error = timeout(PATIENCE, scene.open_as(stop).await.next(1)).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), "shards-position-lost", "{error}");
+    let log = scene.open_as(other).await;
+    assert_eq!(bodies(&read_records(&log, 1).await), ["b"]);
+}
+
+/// As for a mapping that is new: nothing is lost that it ever had.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tables_stream_begins_as_the_mapping_says() {
+    let Some(server) = DynamoDbLocal::shared() else { return };
+    let scene = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
+    scene.put("1", "a").await;
+    let log = scene.open().await;
+    let seen = read_records(&log, 1).await;
+    log.checkpoint(&[place(records(&seen)[0])]).await.unwrap();
+    log.close().await.unwrap();
     let other = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
     other.put("1", "b").await;
     let stop = Config { on_lost_position: OnLostPosition::Stop, ..other.config.clone() };
-    let error = timeout(PATIENCE, scene.open_as(stop).await.next(1)).await.unwrap().unwrap_err();
-    assert_eq!(error.code(), "shards-position-lost", "{error}");
-    let log = scene.open_as(other.config.clone()).await;
-    assert_eq!(bodies(&read_records(&log, 1).await), ["b"]);
+    assert_eq!(bodies(&read_records(&scene.open_as(stop).await, 1).await), ["b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,7 +152,7 @@ impl Service for Script {
             closed: shard.closed,
         };
         let listed = world.shards.iter().filter(|(_, shard)| !shard.forgotten);
-        Ok(Listing { identity: format!("made {}", world.identity), shards: listed.map(shard).collect() })
+        Ok(Listing { identity: format!("stream@{}", world.identity), shards: listed.map(shard).collect() })
     }
 
     async fn seek(&self, reading: &Reading, mark: &Mark) -> Result<Cursor, Failure> {

@@ -45,6 +45,19 @@ impl Scene {
         Self { client, table, config, rows: Rows::default() }
     }
 
+    /// The table's stream is ended, and it has another from now on: a mapping of that one.
+    pub async fn another_stream(&self) -> Config {
+        for stream in [None, Some(StreamViewType::NewImage)] {
+            let specified =
+                StreamSpecification::builder().stream_enabled(stream.is_some()).set_stream_view_type(stream);
+            let call = self.client.update_table().table_name(&self.table);
+            call.stream_specification(specified.build().unwrap()).send().await.unwrap();
+        }
+        let answer = self.client.describe_table().table_name(&self.table).send().await.unwrap();
+        let arn = answer.table.unwrap().latest_stream_arn.unwrap().parse().unwrap();
+        Config { arn, ..self.config.clone() }
+    }
+
     /// Puts an item whose `body` is this; every put is a record.
     pub async fn put(&self, id: &str, body: &str) {
         self.put_item(id, [("body".to_owned(), AttributeValue::S(body.to_owned()))].into()).await;

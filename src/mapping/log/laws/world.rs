@@ -186,6 +186,8 @@ impl World {
             }
             Action::Flow(partition, open) => self.flow(partition, open),
             Action::Release(partition, through) => self.release(partition, through),
+            // A window's last piece has nothing that could be sent.
+            Action::Dropped(0, _) => {}
             Action::Dropped(..) => {
                 assert_ne!(self.settings.policy.on_failure, OnFailure::Send, "dropped beside a destination");
             }
