@@ -9,7 +9,10 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     task::{Context, Poll},
     time::Duration,
@@ -25,14 +28,22 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(100);
 /// Between looks.
 const LOOK: Duration = Duration::from_millis(1);
+/// A look is a system call for each pipe, a twentieth of what an invocation takes in all. Who has written nothing for so many
+/// is not looked at until something is read again.
+const SILENT: u32 = 100;
 
 /// The pipes of one process.
 #[derive(Debug, Default)]
-pub(super) struct Pipes(Mutex<Vec<Weak<State>>>);
+pub(super) struct Pipes {
+    all: Mutex<Vec<Weak<State>>>,
+    /// Looks that found nothing since something was read.
+    silent: Arc<AtomicU32>,
+}
 
 #[derive(Debug)]
 struct State {
     pipe: OwnedFd,
+    silent: Arc<AtomicU32>,
     /// Its reader has taken something that is not passed on yet.
     busy: AtomicBool,
 }
@@ -48,16 +59,23 @@ impl Pipes {
     /// The same pipe, watched as long as it is read. Where that cannot be done it counts as read.
     pub(super) fn watch<R: AsFd>(&self, pipe: R) -> Watched<R> {
         let state = pipe.as_fd().try_clone_to_owned().ok();
-        let state = state.map(|pipe| Arc::new(State { pipe, busy: AtomicBool::new(false) }));
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let silent = Arc::clone(&self.silent);
+        let state = state.map(|pipe| Arc::new(State { pipe, silent, busy: AtomicBool::new(false) }));
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(state.iter().map(Arc::downgrade));
         Watched { pipe, state }
     }
 
     /// Whether something was written that is not passed on yet.
     pub(super) fn behind(&self) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().filter_map(Weak::upgrade).any(|state| state.behind())
+        let silent = self.silent.load(Relaxed);
+        if silent >= SILENT {
+            return false;
+        }
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = all.iter().filter_map(Weak::upgrade).any(|state| state.behind());
+        self.silent.store(if behind { 0 } else { silent + 1 }, Relaxed);
+        behind
     }
 
     /// Waits until what was written is passed on, or takes too long.
@@ -85,11 +103,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { pipe, state } = &mut *self;
-        let busy = |busy| state.as_ref().map(|state| state.busy.store(busy, SeqCst));
-        busy(true);
+        let Some(state) = state else { return Pin::new(pipe).poll_read(cx, buffer) };
+        state.busy.store(true, SeqCst);
         let read = Pin::new(pipe).poll_read(cx, buffer);
-        if read.is_pending() {
-            busy(false);
+        match read.is_pending() {
+            true => state.busy.store(false, SeqCst),
+            false => state.silent.store(0, Relaxed),
         }
         read
     }
@@ -118,6 +137,14 @@ mod tests {
         assert!(more.is_err() && !pipes.behind(), "its reader asks for more");
         theirs.write_all(b"one nobody reads").unwrap();
         timeout(10 * PATIENCE, pipes.caught_up()).await.expect("not for ever");
+        let mut rest = [0; 16];
+        read.read_exact(&mut rest).await.unwrap();
+        assert!(timeout(LOOK, read.read(&mut rest)).await.is_err());
+        assert!(!(0..SILENT).any(|_| pipes.behind()));
+        theirs.write_all(b"again").unwrap();
+        assert!(!pipes.behind(), "it was silent for long");
+        read.read_exact(&mut rest[..5]).await.unwrap();
+        assert!(pipes.behind(), "and is not any more");
         drop(read);
         assert!(!pipes.behind(), "nobody will");
     }
