@@ -108,15 +108,20 @@ async fn latest_is_fixed_at_the_first_start() {
     assert!(bodies(&seen).ends_with(&["after".to_owned(), "between".to_owned()]), "{:?}", bodies(&seen));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn another_stream_of_the_table_is_another_stream() {
-    let Some(server) = DynamoDbLocal::shared() else { return };
-    let scene = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
+/// The mapping has a position in the table's stream.
+async fn read_one(scene: &Scene) {
     scene.put("1", "a").await;
     let log = scene.open().await;
     let seen = read_records(&log, 1).await;
     log.checkpoint(&[place(records(&seen)[0])]).await.unwrap();
     log.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_stream_of_the_table_is_another_stream() {
+    let Some(server) = DynamoDbLocal::shared() else { return };
+    let scene = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
+    read_one(&scene).await;
     let other = scene.another_stream().await;
     scene.put("1", "b").await;
     let stop = Config { on_lost_position: OnLostPosition::Stop, ..other.clone() };
@@ -131,11 +136,7 @@ async fn another_stream_of_the_table_is_another_stream() {
 async fn another_tables_stream_begins_as_the_mapping_says() {
     let Some(server) = DynamoDbLocal::shared() else { return };
     let scene = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
-    scene.put("1", "a").await;
-    let log = scene.open().await;
-    let seen = read_records(&log, 1).await;
-    log.checkpoint(&[place(records(&seen)[0])]).await.unwrap();
-    log.close().await.unwrap();
+    read_one(&scene).await;
     let other = Scene::new(&server.endpoint, StreamViewType::NewImage).await;
     other.put("1", "b").await;
     let stop = Config { on_lost_position: OnLostPosition::Stop, ..other.config.clone() };

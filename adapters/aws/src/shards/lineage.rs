@@ -63,12 +63,11 @@ pub(super) struct Plan {
 pub(super) fn plan(view: &View<'_>) -> Plan {
     let current = |row: &&Row| row.stream == view.listing.identity;
     let rows: HashMap<&str, &Row> = view.rows.iter().map(|row| (row.partition.as_str(), row)).collect();
-    let foreign = view.rows.iter().any(|row| view.is_foreign(row));
+    let stale = view.rows.iter().any(|row| !current(&row));
     let remade = view.rows.iter().any(|row| !current(&row) && !view.is_foreign(row));
     let mut plan = Plan { remade, fix: fix(view, &rows, remade), ..Plan::default() };
-    if !plan.fix.is_empty() || remade || foreign {
-        let lost = view.held.iter().filter(|_| remade || foreign);
-        plan.lost = lost.map(|name| (*name).to_owned()).collect();
+    if !plan.fix.is_empty() || stale {
+        plan.lost = view.held.iter().filter(|_| stale).map(|name| (*name).to_owned()).collect();
         plan.tidy =
             view.rows.iter().filter(|row| !current(row) && !listed(view, &row.partition)).cloned().collect();
         return plan;
